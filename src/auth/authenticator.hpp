@@ -1,0 +1,51 @@
+// Who is calling: bearer tokens, static or by Kubernetes TokenReview.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/words.hpp"
+#include "kube/client.hpp"
+#include "net/async.hpp"
+
+namespace oddjob::auth {
+
+// A file of static tokens (YAML):
+//   tokens:
+//     - {tokenSha256: <hex>, user: ann, teams: [payments], admin: false, auditor: false}
+//     - {token: <plain>, user: ci}          # allowed, with a warning: prefer the hash
+// Errors name file and entry, never a token: "tokens.malformed", "tokens.unreadable",
+// "tokens.duplicate".
+struct StaticToken { std::string sha256; Subject subject; };
+Result<std::vector<StaticToken>> load_static_tokens(std::string_view path);
+Result<std::vector<StaticToken>> parse_static_tokens(std::string_view yaml, std::string_view where);
+
+struct AuthOptions {
+  std::vector<StaticToken> static_tokens;
+  bool token_review = true;
+  std::vector<std::string> token_review_audiences;
+  Duration cache_ttl = std::chrono::seconds(10);      // of positive and negative reviews
+  std::size_t cache_entries = 10000;
+  std::vector<std::string> admin_teams, auditor_teams;
+};
+
+class Authenticator {
+ public:
+  // `client` may be null when token_review is off. Loop thread only.
+  Authenticator(AuthOptions options, kube::Client* client);
+  ~Authenticator();
+  // `authorization`: the header's value. Errors, kind unauthenticated:
+  // "auth.missing", "auth.malformed", "auth.unknown_token"; kind unavailable:
+  // "auth.review_failed". No message holds the token.
+  net::Task<Result<Subject>> authenticate(std::string_view authorization);
+  void replace_static_tokens(std::vector<StaticToken> tokens);   // on reload
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace oddjob::auth

@@ -1,0 +1,97 @@
+// The heart: takes requests, starts what may start, follows to the end, and
+// picks up after a crash. One Engine a process; loop thread only.
+//
+// Order that always holds: audit record committed, then the first call to the
+// cluster. The Job is created suspended, its uid recorded, then released: so a
+// Job that is missing before its uid was recorded has never run, and one that
+// is missing afterwards is never created again.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/error.hpp"
+#include "core/words.hpp"
+#include "kube/client.hpp"
+#include "net/async.hpp"
+#include "policy/policy.hpp"
+#include "render/render.hpp"
+#include "store/store.hpp"
+
+namespace oddjob::runs {
+
+struct EngineOptions {
+  const Clock* clock = nullptr;
+  Duration start_timeout = std::chrono::minutes(15);   // a pod that never starts
+  Duration retry_min = std::chrono::milliseconds(200), retry_max = std::chrono::seconds(20);
+  std::size_t max_active_runs = 1000;                   // over it: rate_limited "runs.busy"
+  std::size_t max_log_bytes = 1ULL << 30U;              // a run's archive; more is dropped and said
+  std::size_t max_log_line = 1U << 20U;                 // longer lines are passed on in pieces
+};
+
+struct Caller {
+  Subject subject;
+  std::string channel;      // "api", "cli", "web"
+  std::string from;         // peer address
+};
+
+struct SubmitResult { Run run; bool replayed = false; };
+struct DryRunResult {
+  render::Rendered rendered;
+  std::vector<std::string> server_warnings;   // what the server-side dry runs said
+};
+
+struct WorkloadInfo {
+  WorkloadRef ref;
+  bool may_run = false;
+  std::string problem;                        // why not, or what is wrong with its annotations
+  bool needs_approval = false;
+  std::string team_summary;                   // "teams: payments; users: ann"
+};
+
+class Engine {
+ public:
+  Engine(net::Loop& loop, kube::Client& client, store::Store& store, net::BlockingPool& db,
+         EngineOptions options = {});
+  ~Engine();
+
+  // Starts the watches and recovers unfinished runs. Returns once the first
+  // lists are in, or with the reason they are not.
+  net::Task<Result<>> start();
+  net::Task<> stop();
+  [[nodiscard]] bool ready() const noexcept;
+  [[nodiscard]] std::string not_ready_reason() const;
+
+  // Policy, render, audit, then the run is on its way. Returns when the intent
+  // is committed. Refusals are audited too ("run.refused").
+  net::Task<Result<SubmitResult>> submit(const Caller& caller, RunRequest request,
+                                         std::string idempotency_key);
+  net::Task<Result<DryRunResult>> dry_run(const Caller& caller, RunRequest request);
+  net::Task<Result<Run>> cancel(const Caller& caller, std::string run_id);
+
+  // Visible to: the requester, those who may run on the workload, admins, auditors.
+  net::Task<Result<Run>> get(const Caller& caller, std::string run_id);
+  net::Task<Result<store::RunPage>> list(const Caller& caller, store::RunFilter filter,
+                                         std::string cursor, int limit);
+  net::Task<Result<std::vector<WorkloadInfo>>> workloads(const Caller& caller, std::string name_space);
+
+  // Live view of one run. changed() counts every change of its record or its
+  // log; wait for it to move, then read get()/read_log().
+  [[nodiscard]] std::uint64_t change_ticket(std::string_view run_id);
+  net::Task<bool> wait_changed(std::string_view run_id, std::uint64_t seen, Duration timeout);
+  // Archived bytes plus what is not yet flushed; empty when there is nothing
+  // beyond `offset` now.
+  net::Task<Result<std::string>> read_log(std::string run_id, std::int64_t offset, std::size_t max_bytes);
+
+  struct Stats { std::size_t active = 0; std::uint64_t submitted = 0, refused = 0, finished = 0, log_bytes = 0; };
+  [[nodiscard]] Stats stats() const noexcept;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace oddjob::runs

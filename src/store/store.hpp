@@ -1,0 +1,108 @@
+// What OddJob keeps: runs, idempotency keys, the audit chain, archived logs.
+// By SOCI; SQLite (WAL, synchronous=FULL) first, PostgreSQL by the same SQL.
+//
+// Thread-safe: calls may come from any thread and are serialised inside. All
+// calls block (milliseconds; a locked database at most `busy_timeout`), so the
+// server calls them through a BlockingPool. Each mutating call is one
+// transaction: after an error, nothing of it happened. fault_point
+// "store.commit" is passed just before and just after each commit.
+//
+// Errors: "store.unavailable" (locked, disk full, I/O; kind unavailable),
+// "store.corrupt" (internal), "store.schema_newer" (the file is from a newer
+// OddJob), "store.conflict" (a Run's version changed), "store.not_found".
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/audit.hpp"
+#include "core/error.hpp"
+#include "core/words.hpp"
+
+namespace oddjob::store {
+
+struct StoreOptions {
+  std::string url;                      // "sqlite:/path/oddjob.db", "sqlite::memory:"
+  Duration busy_timeout = std::chrono::seconds(2);
+  const Clock* clock = nullptr;         // null: the system's
+};
+
+struct RunFilter {
+  std::string name_space, requester, workload;   // empty: any
+  std::vector<RunState> states;                  // empty: any
+};
+struct RunPage {
+  std::vector<Run> runs;                // newest first
+  std::string next_cursor;              // empty: no more
+};
+
+struct AuditFilter {
+  std::string run_id, actor, type;      // empty: any
+  std::int64_t after_seq = 0;
+};
+
+// Where a re-opened pod log continues (docs/formats/log-archive.md).
+struct LogCursor {
+  std::string timestamp;       // RFC 3339 with nanoseconds, of the last archived line
+  std::int64_t lines_at = 0;   // complete lines archived that carry exactly this timestamp
+  std::int64_t partial = 0;    // bytes archived of a line whose end is not archived yet
+  friend bool operator==(const LogCursor&, const LogCursor&) = default;
+};
+struct LogChunk {
+  std::string pod_uid;         // which pod (a retry has several)
+  std::int64_t offset = 0;     // of the first byte in the run's whole log
+  std::string data;            // uncompressed here; zstd in the database
+  LogCursor cursor;            // after this chunk
+};
+
+struct AuditVerdict {
+  bool ok = true;
+  std::int64_t events = 0;     // read
+  std::int64_t bad_seq = 0;    // the first record that is altered, missing or out of order
+  std::string problem;         // a sentence; empty when ok
+  std::string head;            // hash of the last good record
+};
+
+class Store {
+ public:
+  static Result<std::unique_ptr<Store>> open(const StoreOptions& options);   // migrates
+  virtual ~Store() = default;
+
+  // Inserts the run with its first audit event in one transaction. With a key:
+  // if (requester, key) is known, nothing is written and the earlier run is
+  // returned with `replayed`; "store.idempotency_mismatch" (already_exists) if
+  // that run was for another request digest.
+  struct Created { Run run; bool replayed = false; };
+  virtual Result<Created> create_run(Run run, std::string_view idempotency_key,
+                                     std::string_view request_digest, AuditEvent event) = 0;
+  // Replaces the run where its stored version is run.version, stores version+1
+  // and returns it; appends the events in the same transaction.
+  virtual Result<Run> update_run(Run run, std::vector<AuditEvent> events) = 0;
+  virtual Result<Run> get_run(std::string_view id) = 0;        // full id, or its last 8 characters if unique
+  virtual Result<RunPage> list_runs(const RunFilter& f, std::string_view cursor, int limit) = 0;
+  virtual Result<std::vector<Run>> unfinished_runs() = 0;      // oldest first
+  virtual Result<int> count_active(const WorkloadRef& w) = 0;  // not final
+
+  // Appends (time, seq, prev, hash are filled in) and returns it as stored.
+  virtual Result<AuditEvent> append_audit(AuditEvent e) = 0;
+  virtual Result<std::vector<AuditEvent>> list_audit(const AuditFilter& f, int limit) = 0;  // by seq
+  // Reads the whole chain; bounded memory.
+  virtual Result<AuditVerdict> verify_audit() = 0;
+
+  // Appends a chunk; chunk.offset must be the log's present length
+  // ("store.log_offset" otherwise, so that two writers cannot interleave).
+  virtual Result<> append_log(std::string_view run_id, const LogChunk& chunk) = 0;
+  // At most max_bytes from offset; empty at the end of what is archived.
+  virtual Result<std::string> read_log(std::string_view run_id, std::int64_t offset,
+                                       std::size_t max_bytes) = 0;
+  virtual Result<std::int64_t> log_length(std::string_view run_id) = 0;
+  virtual Result<std::optional<LogCursor>> log_cursor(std::string_view run_id, std::string_view pod_uid) = 0;
+
+  virtual Result<> ping() = 0;          // can it be written to?
+};
+
+}  // namespace oddjob::store
