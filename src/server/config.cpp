@@ -1,0 +1,219 @@
+#include "server/config.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+
+#include "core/json.hpp"
+#include "core/text.hpp"
+#include "core/yaml.hpp"
+#include "server/files.hpp"
+
+namespace oddjob::server {
+namespace {
+
+constexpr std::size_t kMaxConfigBytes = 1U << 20U;
+
+using Setter = std::function<Result<>(ServerConfig&, const json::value&)>;
+struct Key {
+  std::string_view path, meaning;
+  Setter set;
+};
+
+std::unexpected<Error> bad(std::string expected, const json::value& got) {
+  return fail(Errc::invalid_argument, "config.bad_value",
+              fmt::format("expected {}, got {}", expected, printable(json::serialize(got), 100)));
+}
+
+Setter text(std::string ServerConfig::*field) {
+  return [field](ServerConfig& c, const json::value& v) -> Result<> {
+    if (!v.is_string()) return bad("text", v);
+    c.*field = std::string(sv(v.get_string()));
+    return {};
+  };
+}
+
+Setter one_of(std::string ServerConfig::*field, std::vector<std::string> words) {
+  return [field, words = std::move(words)](ServerConfig& c, const json::value& v) -> Result<> {
+    if (!v.is_string() || std::ranges::find(words, sv(v.get_string())) == words.end())
+      return bad("one of " + join(words, ", "), v);
+    c.*field = std::string(sv(v.get_string()));
+    return {};
+  };
+}
+
+// A number, or text that is one (environment variables are text).
+template <class Int>
+Setter number(Int ServerConfig::*field, std::int64_t low, std::int64_t high) {
+  return [=](ServerConfig& c, const json::value& v) -> Result<> {
+    std::int64_t n = 0;
+    if (v.is_int64()) {
+      n = v.get_int64();
+    } else if (v.is_string()) {
+      const auto s = sv(v.get_string());
+      const auto [end, ec] = std::from_chars(s.data(), s.data() + s.size(), n);
+      if (ec != std::errc{} || end != s.data() + s.size()) return bad("a whole number", v);
+    } else {
+      return bad("a whole number", v);
+    }
+    if (n < low || n > high) return bad(fmt::format("a number from {} to {}", low, high), v);
+    c.*field = static_cast<Int>(n);
+    return {};
+  };
+}
+
+Setter boolean(bool ServerConfig::*field) {
+  return [field](ServerConfig& c, const json::value& v) -> Result<> {
+    if (v.is_bool()) {
+      c.*field = v.get_bool();
+    } else if (v.is_string() && (v.get_string() == "true" || v.get_string() == "false")) {
+      c.*field = v.get_string() == "true";
+    } else {
+      return bad("true or false", v);
+    }
+    return {};
+  };
+}
+
+Setter duration(Duration ServerConfig::*field) {
+  return [field](ServerConfig& c, const json::value& v) -> Result<> {
+    if (!v.is_string()) return bad("a duration such as 30s", v);
+    OJ_TRY(c.*field, parse_duration(sv(v.get_string())));
+    return {};
+  };
+}
+
+Setter words(std::vector<std::string> ServerConfig::*field) {
+  return [field](ServerConfig& c, const json::value& v) -> Result<> {
+    std::vector<std::string> out;
+    if (v.is_string()) {
+      for (const auto& part : split(sv(v.get_string()), ','))
+        if (!trim(part).empty()) out.emplace_back(trim(part));
+    } else if (v.is_array()) {
+      for (const auto& item : v.get_array()) {
+        if (!item.is_string()) return bad("a list of texts", v);
+        out.emplace_back(sv(item.get_string()));
+      }
+    } else {
+      return bad("a list of texts", v);
+    }
+    c.*field = std::move(out);
+    return {};
+  };
+}
+
+const std::vector<Key>& keys() {
+  using C = ServerConfig;
+  static const std::vector<Key> table = {
+      {"listen.address", "address to listen on, or unix:/path", text(&C::listen_address)},
+      {"listen.port", "port; 0 takes a free one", number(&C::listen_port, 0, 65535)},
+      {"listen.tlsCertFile", "PEM certificate chain; with tlsKeyFile", text(&C::tls_cert_file)},
+      {"listen.tlsKeyFile", "PEM private key", text(&C::tls_key_file)},
+      {"database.url", "sqlite:/path/to/oddjob.db", text(&C::database_url)},
+      {"database.busyTimeout", "how long to wait for a locked database", duration(&C::database_busy_timeout)},
+      {"kubernetes.kubeconfig", "a kubeconfig file; empty: as kubectl finds it, or the pod's own account",
+       text(&C::kubeconfig)},
+      {"kubernetes.context", "the context to use", text(&C::kube_context)},
+      {"kubernetes.namespaces", "watch these namespaces only; empty: all", words(&C::namespaces)},
+      {"auth.staticTokensFile", "YAML file of static tokens", text(&C::static_tokens_file)},
+      {"auth.tokenReview", "accept Kubernetes tokens by TokenReview", boolean(&C::token_review)},
+      {"auth.tokenReviewAudiences", "audiences a Kubernetes token must have one of",
+       words(&C::token_review_audiences)},
+      {"auth.adminTeams", "teams whose members are admins", words(&C::admin_teams)},
+      {"auth.auditorTeams", "teams whose members may read the whole audit", words(&C::auditor_teams)},
+      {"limits.maxActiveRuns", "runs under way at once; more get 429", number(&C::max_active_runs, 1, 100000)},
+      {"limits.maxStreamsPerSubject", "open streams of one caller", number(&C::max_streams_per_subject, 1, 10000)},
+      {"limits.maxLogBytes", "bytes of log kept of one run", number(&C::max_log_bytes, 1024, 1LL << 40)},
+      {"limits.startTimeout", "how long a pod may take to start", duration(&C::start_timeout)},
+      {"limits.shutdownGrace", "how long open exchanges get at the end", duration(&C::shutdown_grace)},
+      {"log.level", "trace, debug, info, warn or error",
+       one_of(&C::log_level, {"trace", "debug", "info", "warn", "error"})},
+      {"log.format", "text or json", one_of(&C::log_format, {"text", "json"})},
+  };
+  return table;
+}
+
+// listen.tlsCertFile -> ODDJOBD_LISTEN_TLS_CERT_FILE
+std::string variable(std::string_view path) {
+  std::string out = "ODDJOBD_";
+  for (const char c : path) {
+    if (c == '.') {
+      out += '_';
+    } else if (c >= 'A' && c <= 'Z') {
+      out += '_';
+      out += c;
+    } else {
+      out += static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+    }
+  }
+  return out;
+}
+
+Result<> unknown(std::string_view where, std::string_view path) {
+  std::vector<std::string_view> known;
+  for (const auto& k : keys()) known.push_back(k.path);
+  const auto near = closest(path, known);
+  return fail(Errc::invalid_argument, "config.unknown_key",
+              fmt::format("{}: unknown key '{}'", where, printable(path, 100)),
+              near.empty() ? std::string{} : fmt::format("did you mean '{}'?", near));
+}
+
+Result<> apply(ServerConfig& c, const json::object& section, std::string_view prefix, std::string_view where) {
+  for (const auto& [name, value] : section) {
+    const std::string path = prefix.empty() ? std::string(name) : fmt::format("{}.{}", prefix, std::string_view(name));
+    const auto key = std::ranges::find(keys(), path, &Key::path);
+    if (key != keys().end()) {
+      if (auto done = key->set(c, value); !done)
+        return fail(std::move(done.error()).with_context(fmt::format("{}: {}", where, path)));
+    } else if (prefix.empty() && value.is_object() &&
+               std::ranges::any_of(keys(), [&](const Key& k) { return k.path.starts_with(path + "."); })) {
+      OJ_CHECK(apply(c, value.get_object(), path, where));
+    } else {
+      return unknown(where, path);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+const std::vector<ConfigKey>& config_keys() {
+  static const std::vector<ConfigKey> rows = [] {
+    std::vector<ConfigKey> out;
+    for (const auto& k : keys()) out.push_back({k.path, k.meaning});
+    return out;
+  }();
+  return rows;
+}
+
+Result<ServerConfig> parse_config(std::string_view yaml, std::string_view where,
+                                  const std::map<std::string, std::string>& environment) {
+  ServerConfig c;
+  if (!trim(yaml).empty()) {
+    OJ_TRY(const auto document, parse_yaml(yaml, where));
+    if (!document.is_object())
+      return fail(Errc::invalid_argument, "config.malformed", fmt::format("{}: expected a mapping of keys", where));
+    OJ_CHECK(apply(c, document.get_object(), "", where));
+  }
+  for (const auto& key : keys()) {
+    const auto name = variable(key.path);
+    const auto found = environment.find(name);
+    if (found == environment.end()) continue;
+    if (auto done = key.set(c, json::value(json::string(found->second))); !done)
+      return fail(std::move(done.error()).with_context("environment variable " + name));
+  }
+  if (c.tls_cert_file.empty() != c.tls_key_file.empty())
+    return fail(Errc::invalid_argument, "config.bad_value",
+                fmt::format("{}: listen.tlsCertFile and listen.tlsKeyFile go together; one of them is missing", where));
+  return c;
+}
+
+Result<ServerConfig> load_config(const std::string& path, const std::map<std::string, std::string>& environment) {
+  if (path.empty()) return parse_config("", "defaults", environment);
+  OJ_TRY(const auto text, read_file(path, kMaxConfigBytes, "config.unreadable"));
+  return parse_config(text, path, environment);
+}
+
+}  // namespace oddjob::server

@@ -1,0 +1,52 @@
+// Configuration of `oddjobd serve`: one YAML file, every key also by an
+// environment variable (listen.port is ODDJOBD_LISTEN_PORT). docs/configuration.md
+// lists the keys; `oddjobd check-config` says what is wrong and where.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/clock.hpp"
+#include "core/error.hpp"
+
+namespace oddjob::server {
+
+struct ServerConfig {
+  std::string listen_address = "127.0.0.1";   // or unix:/path
+  int listen_port = 8080;                     // 0: any free one
+  std::string tls_cert_file, tls_key_file;    // both or none
+  std::string database_url = "sqlite:/var/lib/oddjob/oddjob.db";
+  Duration database_busy_timeout = std::chrono::seconds(2);
+  std::string kubeconfig, kube_context;       // empty: as kubectl finds it, or the pod's own
+  std::vector<std::string> namespaces;        // empty: the whole cluster
+  std::string static_tokens_file;
+  bool token_review = true;
+  std::vector<std::string> token_review_audiences, admin_teams, auditor_teams;
+  int max_active_runs = 1000;
+  int max_streams_per_subject = 100;
+  std::int64_t max_log_bytes = 1LL << 30;
+  Duration start_timeout = std::chrono::minutes(15);
+  Duration shutdown_grace = std::chrono::seconds(10);
+  std::string log_level = "info";             // trace debug info warn error
+  std::string log_format = "text";            // text json
+};
+
+// `yaml` may be empty (all defaults); `where` names it in errors. Environment
+// variables win over the file. Errors: "config.malformed", "config.unknown_key"
+// (with the nearest known one), "config.bad_value": each names file or variable
+// and key.
+Result<ServerConfig> parse_config(std::string_view yaml, std::string_view where,
+                                  const std::map<std::string, std::string>& environment);
+// Reads the file ("config.unreadable"); an empty path means no file.
+Result<ServerConfig> load_config(const std::string& path, const std::map<std::string, std::string>& environment);
+
+// A row a key, for the documentation and for --help: "listen.port", what it means.
+struct ConfigKey {
+  std::string_view path, meaning;
+};
+const std::vector<ConfigKey>& config_keys();
+
+}  // namespace oddjob::server

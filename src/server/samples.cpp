@@ -1,0 +1,104 @@
+#include "server/samples.hpp"
+
+namespace oddjob::server {
+
+std::string_view sample_workloads() noexcept {
+  return R"yaml(apiVersion: v1
+kind: ConfigMap
+metadata: {name: payments-config, namespace: default}
+data:
+  DATABASE_NAME: payments
+  DATABASE_HOST: db.example.internal
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: payments-secret, namespace: default}
+stringData:
+  DATABASE_PASSWORD: not-a-real-one
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: payments-scripts, namespace: default}
+data:
+  backfill.sh: |
+    #!/bin/sh
+    # Pretends to fill a column, a batch at a time.
+    for batch in 1 2 3 4 5; do
+      echo "$(date -u +%T) batch $batch of 5 in $DATABASE_NAME: 200 rows"
+      sleep 1
+    done
+    echo done
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: payments
+  namespace: default
+  annotations:
+    oddjob.dev/allowed-teams: payments
+    oddjob.dev/allow-env: "*"
+    oddjob.dev/max-timeout: 2h
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: payments}}
+  template:
+    metadata: {labels: {app: payments}}
+    spec:
+      containers:
+        - name: app
+          image: registry.example.com/payments:1.4.2
+          command: [sh, -c, "echo serving $DATABASE_NAME; while :; do sleep 5; done"]
+          envFrom:
+            - configMapRef: {name: payments-config}
+            - secretRef: {name: payments-secret}
+          ports: [{containerPort: 8080}]
+          readinessProbe: {httpGet: {path: /healthz, port: 8080}}
+          volumeMounts: [{name: scripts, mountPath: /app/scripts}]
+          workingDir: /app
+      volumes:
+        - name: scripts
+          configMap: {name: payments-scripts, defaultMode: 0755}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: payments, namespace: default}
+spec:
+  selector: {app: payments}
+  ports: [{port: 80, targetPort: 8080}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: reports
+  namespace: default
+  annotations:
+    oddjob.dev/allowed-users: bob
+    oddjob.dev/require-reason: "true"
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: reports}}
+  template:
+    metadata: {labels: {app: reports}}
+    spec:
+      containers:
+        - name: app
+          image: registry.example.com/reports:2.0.0
+          command: [sh, -c, "while :; do sleep 5; done"]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: legacy, namespace: default}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: legacy}}
+  template:
+    metadata: {labels: {app: legacy}}
+    spec:
+      containers:
+        - name: app
+          image: registry.example.com/legacy:0.9
+          command: [sh, -c, "while :; do sleep 5; done"]
+)yaml";
+}
+
+}  // namespace oddjob::server

@@ -1,0 +1,252 @@
+#include "server/serve.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <csignal>
+#include <optional>
+
+#include "api/api.hpp"
+#include "core/text.hpp"
+#include "net/http_server.hpp"
+#include "runs/engine.hpp"
+#include "server/files.hpp"
+#include "store/store.hpp"
+
+namespace oddjob::server {
+namespace {
+
+constexpr std::size_t kMaxPem = 1U << 20U;
+constexpr Duration kConnectRetry = std::chrono::seconds(2);
+
+// What may be shown of an error in the server's own log.
+std::string describe(const Error& e) {
+  return e.hint.empty() ? fmt::format("{} [{}]", e.message, e.code)
+                        : fmt::format("{} [{}]; {}", e.message, e.code, e.hint);
+}
+
+// The message as a JSON string: a quote or a newline in it must not break the line.
+class JsonMessage : public spdlog::custom_flag_formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
+              spdlog::memory_buf_t& out) override {
+    const auto text = json::serialize(
+        json::value(json::string(to_valid_utf8({message.payload.data(), message.payload.size()}))));
+    out.append(text.data(), text.data() + text.size());
+  }
+  [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
+    return spdlog::details::make_unique<JsonMessage>();
+  }
+};
+
+}  // namespace
+
+struct Server::Impl {
+  net::Loop& loop;
+  ServerConfig config;
+  kube::Config cluster_config;
+  std::vector<auth::StaticToken> given_tokens;
+  // In the order of construction; destroyed in reverse.
+  net::BlockingPool db;
+  std::unique_ptr<store::Store> store;
+  std::unique_ptr<kube::Client> client;
+  std::unique_ptr<runs::Engine> engine;
+  std::unique_ptr<auth::Authenticator> authenticator;
+  std::unique_ptr<api::Api> api;
+  std::unique_ptr<net::HttpServer> http;
+  net::Notifier connected;
+  net::CancelToken stopping;
+  bool connect_ended = true;
+
+  Impl(net::Loop& l, ServerConfig c, kube::Config k, std::vector<auth::StaticToken> t)
+      : loop(l), config(std::move(c)), cluster_config(std::move(k)), given_tokens(std::move(t)) {}
+
+  [[nodiscard]] Result<std::vector<auth::StaticToken>> tokens() const {
+    auto all = given_tokens;
+    if (!config.static_tokens_file.empty()) {
+      OJ_TRY(auto from_file, auth::load_static_tokens(config.static_tokens_file));
+      all.insert(all.end(), from_file.begin(), from_file.end());
+    }
+    return all;
+  }
+
+  [[nodiscard]] Result<net::ServerOptions> http_options() const {
+    net::ServerOptions options;
+    options.address = config.listen_address;
+    options.port = config.listen_port;
+    if (!config.tls_cert_file.empty()) {
+      OJ_TRY(options.cert_pem, read_file(config.tls_cert_file, kMaxPem, "config.tls_unreadable"));
+      OJ_TRY(options.key_pem, read_file(config.tls_key_file, kMaxPem, "config.tls_unreadable"));
+    }
+    return options;
+  }
+
+  Result<> assemble() {
+    store::StoreOptions store_options;
+    store_options.url = config.database_url;
+    store_options.busy_timeout = config.database_busy_timeout;
+    OJ_TRY(store, store::Store::open(store_options));
+
+    client = std::make_unique<kube::Client>(loop, cluster_config);
+    runs::EngineOptions engine_options;
+    engine_options.start_timeout = config.start_timeout;
+    engine_options.max_active_runs = static_cast<std::size_t>(config.max_active_runs);
+    engine_options.max_log_bytes = static_cast<std::size_t>(config.max_log_bytes);
+    engine_options.namespaces = config.namespaces;
+    engine = std::make_unique<runs::Engine>(loop, *client, *store, db, engine_options);
+
+    auth::AuthOptions auth_options;
+    OJ_TRY(auth_options.static_tokens, tokens());
+    auth_options.token_review = config.token_review;
+    auth_options.token_review_audiences = config.token_review_audiences;
+    auth_options.admin_teams = config.admin_teams;
+    auth_options.auditor_teams = config.auditor_teams;
+    authenticator = std::make_unique<auth::Authenticator>(std::move(auth_options), client.get());
+
+    api::ApiOptions api_options;
+    api_options.version = ODDJOB_VERSION;
+    api_options.commit = ODDJOB_COMMIT;
+    api_options.max_streams_per_subject = static_cast<std::size_t>(config.max_streams_per_subject);
+    api = std::make_unique<api::Api>(*engine, *store, db, *authenticator, std::move(api_options));
+
+    OJ_TRY(auto options, http_options());
+    http = std::make_unique<net::HttpServer>(
+        loop, std::move(options),
+        [this](const net::ServerRequest& request, net::ResponseWriter& out) { return api->handle(request, out); },
+        &api::Api::problem);
+    return http->start();
+  }
+
+  // Until the cluster answers: a server that starts before its API server must
+  // not need a restart.
+  net::Task<> connect() {
+    connect_ended = false;
+    while (!stopping.cancelled()) {
+      auto started = co_await engine->start();
+      if (started) {
+        spdlog::info("the cluster at {} is in view; runs are accepted", cluster_config.server);
+        break;
+      }
+      spdlog::warn("the cluster at {} is not in view: {}", cluster_config.server, describe(started.error()));
+      co_await net::sleep_for(kConnectRetry);
+    }
+    connect_ended = true;
+    connected.notify_all();
+  }
+};
+
+Server::Server(net::Loop& loop, ServerConfig config, kube::Config cluster, std::vector<auth::StaticToken> tokens)
+    : impl_(std::make_unique<Impl>(loop, std::move(config), std::move(cluster), std::move(tokens))) {}
+Server::~Server() = default;
+
+net::Task<Result<>> Server::start() {
+  // Before anything else runs on this loop, so blocking here harms nobody.
+  OJ_CO_CHECK(impl_->assemble());
+  impl_->loop.spawn("connect to the cluster", impl_->connect());
+  co_return Result<>{};
+}
+
+net::Task<bool> Server::wait_ready(Duration timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (!impl_->engine->ready()) {
+    const auto left = std::chrono::duration_cast<Duration>(deadline - std::chrono::steady_clock::now());
+    if (left <= Duration::zero()) co_return false;
+    const auto seen = impl_->connected.ticket();
+    if (impl_->engine->ready()) break;
+    co_await impl_->connected.wait_beyond(seen, std::min(left, Duration(100)));
+  }
+  co_return true;
+}
+
+Result<> Server::reload() {
+  OJ_TRY(auto tokens, impl_->tokens());
+  impl_->authenticator->replace_static_tokens(std::move(tokens));
+  return {};
+}
+
+net::Task<> Server::stop() {
+  impl_->stopping.cancel();
+  co_await impl_->http->shutdown(impl_->config.shutdown_grace);
+  co_await impl_->engine->stop();
+  const auto deadline = std::chrono::steady_clock::now() + kConnectRetry * 2;
+  while (!impl_->connect_ended && std::chrono::steady_clock::now() < deadline) {
+    const auto seen = impl_->connected.ticket();
+    co_await impl_->connected.wait_beyond(seen, Duration(100));
+  }
+}
+
+std::string Server::url() const {
+  if (impl_->config.listen_address.starts_with("unix:")) return impl_->config.listen_address;
+  return fmt::format("{}://{}:{}", impl_->config.tls_cert_file.empty() ? "http" : "https",
+                     impl_->config.listen_address, impl_->http->port());
+}
+
+void set_up_logging(const std::string& level, const std::string& format) {
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("oddjobd"));
+  spdlog::set_level(spdlog::level::from_str(level));
+  spdlog::flush_on(spdlog::level::trace);
+  if (format == "json") {
+    auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
+    formatter->add_flag<JsonMessage>('*').set_pattern(
+        R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","message":%*})");
+    spdlog::set_formatter(std::move(formatter));
+  } else {
+    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  }
+}
+
+namespace {
+
+net::Task<> until_told(Server& server, int& code, std::string ready_file) {
+  auto started = co_await server.start();
+  if (!started) {
+    spdlog::error("oddjobd did not start: {}", describe(started.error()));
+    code = 1;
+    co_return;
+  }
+  spdlog::info("oddjobd {} listens on {}", ODDJOB_VERSION, server.url());
+  if (!ready_file.empty()) {
+    if (auto written = write_private_file(ready_file, server.url() + "\n"); !written) {
+      spdlog::error("{}", describe(written.error()));
+      code = 1;
+    }
+  }
+  while (code == 0) {
+    const int signal = co_await net::wait_signal({SIGTERM, SIGINT, SIGHUP});
+    if (signal != SIGHUP) {
+      spdlog::info("signal {}: shutting down", signal);
+      break;
+    }
+    if (auto reloaded = server.reload(); !reloaded) {
+      spdlog::error("kept the old static tokens: {}", describe(reloaded.error()));
+    } else {
+      spdlog::info("static tokens were read again");
+    }
+  }
+  co_await server.stop();
+}
+
+}  // namespace
+
+int serve(const ServerConfig& config, const std::string& ready_file) {
+  kube::LoadOptions load;
+  load.kubeconfig = config.kubeconfig;
+  load.context = config.kube_context;
+  load.environment = kube::process_environment();
+  auto cluster = kube::load_config(load);
+  if (!cluster) {
+    spdlog::error("oddjobd did not start: {}", describe(cluster.error()));
+    return 1;
+  }
+  int code = 0;
+  net::Loop loop;
+  {
+    Server server(loop, config, std::move(*cluster));
+    loop.block_on(until_told(server, code, ready_file));
+  }
+  return code;
+}
+
+}  // namespace oddjob::server

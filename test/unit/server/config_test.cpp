@@ -1,0 +1,69 @@
+#include "server/config.hpp"
+
+#include <gtest/gtest.h>
+
+namespace oddjob::server {
+namespace {
+
+TEST(Config, AnEmptyFileIsAllDefaults) {
+  const auto c = parse_config("", "x.yaml", {});
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->listen_address, "127.0.0.1");
+  EXPECT_EQ(c->listen_port, 8080);
+  EXPECT_TRUE(c->token_review);
+}
+
+TEST(Config, TheFileIsReadAndTheEnvironmentWins) {
+  const auto c = parse_config(
+      "listen: {port: 1234, address: 0.0.0.0}\nkubernetes: {namespaces: [a, b]}\nlimits: {startTimeout: 5m}\n", "x.yaml",
+      {{"ODDJOBD_LISTEN_PORT", "4321"}, {"ODDJOBD_AUTH_ADMIN_TEAMS", "platform, sre"}, {"ODDJOBD_AUTH_TOKEN_REVIEW", "false"}});
+  ASSERT_TRUE(c) << c.error().message;
+  EXPECT_EQ(c->listen_address, "0.0.0.0");
+  EXPECT_EQ(c->listen_port, 4321);
+  EXPECT_EQ(c->namespaces, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(c->admin_teams, (std::vector<std::string>{"platform", "sre"}));
+  EXPECT_EQ(c->start_timeout, std::chrono::minutes(5));
+  EXPECT_FALSE(c->token_review);
+}
+
+struct Bad {
+  const char* name;
+  const char* yaml;
+  std::map<std::string, std::string> environment;
+  const char* code;
+  std::vector<std::string> words;
+};
+
+class BadConfig : public testing::TestWithParam<Bad> {};
+
+TEST_P(BadConfig, IsRefusedWithTheFileTheKeyAndWhatWasExpected) {
+  const auto c = parse_config(GetParam().yaml, "x.yaml", GetParam().environment);
+  ASSERT_FALSE(c);
+  EXPECT_EQ(c.error().code, GetParam().code);
+  for (const auto& word : GetParam().words)
+    EXPECT_NE((c.error().message + c.error().hint).find(word), std::string::npos) << word << " in " << c.error().message;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, BadConfig,
+    testing::Values(
+        Bad{"typo", "listen: {prot: 1}", {}, "config.unknown_key", {"x.yaml", "listen.prot", "listen.port"}},
+        Bad{"section", "lisen: {port: 1}", {}, "config.unknown_key", {"lisen"}},
+        Bad{"range", "listen: {port: 70000}", {}, "config.bad_value", {"x.yaml", "listen.port", "65535"}},
+        Bad{"text", "listen: {port: eighty}", {}, "config.bad_value", {"listen.port", "eighty"}},
+        Bad{"duration", "limits: {startTimeout: 5}", {}, "config.bad_value", {"limits.startTimeout", "duration"}},
+        Bad{"enum", "log: {level: loud}", {}, "config.bad_value", {"log.level", "debug", "loud"}},
+        Bad{"tls", "listen: {tlsCertFile: /a}", {}, "config.bad_value", {"tlsKeyFile"}},
+        Bad{"list", "- a", {}, "config.malformed", {"x.yaml"}},
+        Bad{"env", "", {{"ODDJOBD_LISTEN_PORT", "x"}}, "config.bad_value", {"ODDJOBD_LISTEN_PORT"}}),
+    [](const auto& param_info) { return std::string(param_info.param.name); });
+
+TEST(Config, AFileThatIsNotThereIsNamed) {
+  const auto c = load_config("/no/such/file.yaml", {});
+  ASSERT_FALSE(c);
+  EXPECT_EQ(c.error().code, "config.unreadable");
+  EXPECT_NE(c.error().message.find("/no/such/file.yaml"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace oddjob::server
