@@ -9,7 +9,7 @@
 #include "core/json.hpp"
 #include "core/text.hpp"
 #include "core/yaml.hpp"
-#include "server/files.hpp"
+#include "fs/files.hpp"
 
 namespace oddjob::server {
 namespace {
@@ -212,7 +212,7 @@ Result<ServerConfig> parse_config(std::string_view yaml, std::string_view where,
 
 Result<ServerConfig> load_config(const std::string& path, const std::map<std::string, std::string>& environment) {
   if (path.empty()) return parse_config("", "defaults", environment);
-  OJ_TRY(const auto text, read_file(path, kMaxConfigBytes, "config.unreadable"));
+  OJ_TRY(const auto text, fs::read_file(path, kMaxConfigBytes, "config.unreadable"));
   return parse_config(text, path, environment);
 }
 

@@ -15,7 +15,7 @@
 #include "core/yaml.hpp"
 #include "devcluster/cluster.hpp"
 #include "kube/client.hpp"
-#include "server/files.hpp"
+#include "fs/files.hpp"
 #include "server/samples.hpp"
 #include "server/serve.hpp"
 
@@ -147,8 +147,8 @@ net::Task<int> run_all(net::Loop& loop, const DevOptions& options, const devclus
   }
   co_await wait_available(client);
   int code = 0;
-  auto written = write_private_file(options.directory + "/oddjob.yaml", cli_config(all, server.url()));
-  if (written && !options.ready_file.empty()) written = write_private_file(options.ready_file, server.url() + "\n");
+  auto written = fs::write_private_file(options.directory + "/oddjob.yaml", cli_config(all, server.url()));
+  if (written && !options.ready_file.empty()) written = fs::write_private_file(options.ready_file, server.url() + "\n");
   if (!written) {
     spdlog::error("{}", written.error().message);
     code = 1;
@@ -164,7 +164,7 @@ net::Task<int> cluster_alone(const DevOptions& options, const devcluster::Cluste
   fmt::print("The dev cluster is up: {}\n  export KUBECONFIG={}\n", cluster.server_url(), cluster.kubeconfig_path());
   std::cout.flush();
   if (!options.ready_file.empty()) {
-    if (auto written = write_private_file(options.ready_file, cluster.server_url() + "\n"); !written) {
+    if (auto written = fs::write_private_file(options.ready_file, cluster.server_url() + "\n"); !written) {
       spdlog::error("{}", written.error().message);
       co_return 1;
     }

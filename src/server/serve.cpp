@@ -12,7 +12,7 @@
 #include "core/text.hpp"
 #include "net/http_server.hpp"
 #include "runs/engine.hpp"
-#include "server/files.hpp"
+#include "fs/files.hpp"
 #include "store/store.hpp"
 
 namespace oddjob::server {
@@ -77,8 +77,8 @@ struct Server::Impl {
     options.address = config.listen_address;
     options.port = config.listen_port;
     if (!config.tls_cert_file.empty()) {
-      OJ_TRY(options.cert_pem, read_file(config.tls_cert_file, kMaxPem, "config.tls_unreadable"));
-      OJ_TRY(options.key_pem, read_file(config.tls_key_file, kMaxPem, "config.tls_unreadable"));
+      OJ_TRY(options.cert_pem, fs::read_file(config.tls_cert_file, kMaxPem, "config.tls_unreadable"));
+      OJ_TRY(options.key_pem, fs::read_file(config.tls_key_file, kMaxPem, "config.tls_unreadable"));
     }
     return options;
   }
@@ -208,7 +208,7 @@ net::Task<> until_told(Server& server, int& code, std::string ready_file) {
   }
   spdlog::info("oddjobd {} listens on {}", ODDJOB_VERSION, server.url());
   if (!ready_file.empty()) {
-    if (auto written = write_private_file(ready_file, server.url() + "\n"); !written) {
+    if (auto written = fs::write_private_file(ready_file, server.url() + "\n"); !written) {
       spdlog::error("{}", describe(written.error()));
       code = 1;
     }

@@ -1,4 +1,4 @@
-#include "server/files.hpp"
+#include "fs/files.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <cstring>
 
-namespace oddjob::server {
+namespace oddjob::fs {
 namespace {
 
 struct Descriptor {
@@ -64,4 +64,4 @@ Result<> write_private_file(const std::string& path, std::string_view content) {
   return {};
 }
 
-}  // namespace oddjob::server
+}  // namespace oddjob::fs

@@ -6,7 +6,7 @@
 
 #include "core/error.hpp"
 
-namespace oddjob::server {
+namespace oddjob::fs {
 
 // The whole file, at most max_bytes. The error's code is `code`; it names the file.
 Result<std::string> read_file(const std::string& path, std::size_t max_bytes, std::string_view code);
@@ -14,4 +14,4 @@ Result<std::string> read_file(const std::string& path, std::size_t max_bytes, st
 // Error "file.unwritable".
 Result<> write_private_file(const std::string& path, std::string_view content);
 
-}  // namespace oddjob::server
+}  // namespace oddjob::fs
