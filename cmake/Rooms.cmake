@@ -3,12 +3,12 @@
 # include directory of its own (a folder that holds one link to it), so that an
 # include against the arrows does not build.
 
-# Compile options of everything. -Wno-restrict and the two -Wno-error are for
+# Compile options of everything. The -Wno-… are for
 # known false positives of GCC 12 in std::string and in coroutine frames.
 add_library(oj_options INTERFACE)
 target_compile_options(oj_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Werror
-  -Wno-restrict -Wno-error=maybe-uninitialized -Wno-error=dangling-pointer
+  -Wno-restrict -Wno-mismatched-new-delete -Wno-error=maybe-uninitialized -Wno-error=dangling-pointer
   -fno-omit-frame-pointer -fstack-protector-strong -fpch-preprocess)
 # Named by every room, and so here: a precompiled header is only used where the
 # same macros are defined as where it was made.
