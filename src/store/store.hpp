@@ -4,12 +4,17 @@
 // Thread-safe: calls may come from any thread and are serialised inside. All
 // calls block (milliseconds; a locked database at most `busy_timeout`), so the
 // server calls them through a BlockingPool. Each mutating call is one
-// transaction: after an error, nothing of it happened. fault_point
-// "store.commit" is passed just before and just after each commit.
+// transaction: after an error, nothing of it happened. Fault points
+// "store.commit.before" and "store.commit.after" are passed around each commit
+// of a record, with the call's name as detail ("create_run", "append_log", …).
 //
 // Errors: "store.unavailable" (locked, disk full, I/O; kind unavailable),
 // "store.corrupt" (internal), "store.schema_newer" (the file is from a newer
-// OddJob), "store.conflict" (a Run's version changed), "store.not_found".
+// OddJob), "store.foreign" (it is another program's), "store.bad_url",
+// "store.conflict" (a Run's version changed), "store.not_found".
+//
+// Run::log_bytes is always the length of what is archived: it is filled in on
+// every read and ignored on writes.
 #pragma once
 
 #include <cstdint>
@@ -81,22 +86,27 @@ class Store {
                                      std::string_view request_digest, AuditEvent event) = 0;
   // Replaces the run where its stored version is run.version, stores version+1
   // and returns it; appends the events in the same transaction.
+  // A null job leaves the stored job and report as they are.
   virtual Result<Run> update_run(Run run, std::vector<AuditEvent> events) = 0;
-  virtual Result<Run> get_run(std::string_view id) = 0;        // full id, or its last 8 characters if unique
+  // Full id, or its last 8 characters if unique ("store.ambiguous" otherwise).
+  virtual Result<Run> get_run(std::string_view id) = 0;
+  // Without job and report. Error "store.bad_cursor". limit is cut to 1..1000.
   virtual Result<RunPage> list_runs(const RunFilter& f, std::string_view cursor, int limit) = 0;
   virtual Result<std::vector<Run>> unfinished_runs() = 0;      // oldest first
   virtual Result<int> count_active(const WorkloadRef& w) = 0;  // not final
 
   // Appends (time, seq, prev, hash are filled in) and returns it as stored.
+  // "store.audit_too_large" if the detail is over 1 MiB.
   virtual Result<AuditEvent> append_audit(AuditEvent e) = 0;
   virtual Result<std::vector<AuditEvent>> list_audit(const AuditFilter& f, int limit) = 0;  // by seq
   // Reads the whole chain; bounded memory.
   virtual Result<AuditVerdict> verify_audit() = 0;
 
   // Appends a chunk; chunk.offset must be the log's present length
-  // ("store.log_offset" otherwise, so that two writers cannot interleave).
+  // ("store.log_offset" otherwise, so that two writers cannot interleave). At most
+  // 16 MiB at once ("store.log_too_large"). No data: only the cursor moves.
   virtual Result<> append_log(std::string_view run_id, const LogChunk& chunk) = 0;
-  // At most max_bytes from offset; empty at the end of what is archived.
+  // At most max_bytes (and 16 MiB) from offset; empty at the end of what is archived.
   virtual Result<std::string> read_log(std::string_view run_id, std::int64_t offset,
                                        std::size_t max_bytes) = 0;
   virtual Result<std::int64_t> log_length(std::string_view run_id) = 0;

@@ -1,0 +1,52 @@
+// What differs between databases, and nothing else: how to connect, names of
+// types, triggers, row locks, and what an error code means. Every other
+// statement of this room is SQL that SQLite and PostgreSQL both take.
+//
+// Stateless but for what connect() learned; used under the Database's mutex.
+#pragma once
+
+#include <soci/soci.h>
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.hpp"
+#include "store/store.hpp"
+
+namespace oddjob::store {
+
+class Dialect {
+ public:
+  virtual ~Dialect() = default;
+
+  // Connects `session` durably: a commit that returned is on the disk.
+  // Throws what SOCI throws; an Error for what can be said better.
+  virtual Result<> connect(soci::session& session) = 0;
+  // Begins a transaction that may write; waits at most busy_timeout.
+  virtual void begin_write(soci::session& session) = 0;
+
+  // Column type that keeps any bytes, and the expressions to put a parameter
+  // into one and to read one; encode/decode make the bytes fit the expression.
+  [[nodiscard]] virtual std::string bytes_type() const = 0;
+  [[nodiscard]] virtual std::string bytes_in(std::string_view parameter) const = 0;
+  [[nodiscard]] virtual std::string bytes_out(std::string_view column) const = 0;
+  [[nodiscard]] virtual std::string encode_bytes(std::string bytes) const = 0;
+  [[nodiscard]] virtual Result<std::string> decode_bytes(std::string text) const = 0;
+
+  // Statements that make the table refuse UPDATE and DELETE (or only DELETE).
+  [[nodiscard]] virtual std::vector<std::string> refuse_changes(std::string_view table) const = 0;
+  [[nodiscard]] virtual std::vector<std::string> refuse_removal(std::string_view table) const = 0;
+  // Appended to a SELECT whose rows are about to be updated.
+  [[nodiscard]] virtual std::string_view lock_rows() const = 0;
+
+  // The Error of an exception that SOCI threw.
+  [[nodiscard]] virtual Error error_of(const std::exception& e, soci::session& session) const = 0;
+};
+
+// By the URL's scheme. Error "store.bad_url".
+Result<std::unique_ptr<Dialect>> make_dialect(const StoreOptions& options);
+
+}  // namespace oddjob::store

@@ -1,0 +1,163 @@
+// The SQLite dialect: the only file that knows of SQLite.
+#include <fcntl.h>
+#include <soci/sqlite3/soci-sqlite3.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "store/dialect.hpp"
+
+namespace oddjob::store {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr std::string_view kScheme = "sqlite:";
+constexpr std::string_view kMemory = ":memory:";
+
+Error unavailable(std::string sentence, std::string hint = {}) {
+  return Error{Errc::unavailable, "store.unavailable", std::move(sentence), std::move(hint), 0};
+}
+
+// Makes the file, if it is not there, readable by nobody else before SQLite
+// opens it: SQLite gives the files beside it (-wal, -shm) the same mode.
+Result<> prepare_file(const std::string& path) {
+  std::error_code ec;
+  const fs::path parent = fs::path(path).has_parent_path() ? fs::path(path).parent_path() : fs::path(".");
+  if (!fs::is_directory(parent, ec)) {
+    return fail(unavailable("the directory " + parent.string() + " of the database does not exist",
+                            "create it, readable and writable by the user that runs oddjobd only"));
+  }
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (fd < 0) {
+    return fail(unavailable("the database file " + path + " cannot be opened: " + std::strerror(errno)));
+  }
+  struct stat st {};
+  if (::fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 077U) != 0 && ::fchmod(fd, 0600) != 0) {
+    spdlog::warn("the database file {} can be read by other users, and its mode cannot be changed: {}", path,
+                 std::strerror(errno));
+  }
+  ::close(fd);
+  return {};
+}
+
+class SqliteDialect final : public Dialect {
+ public:
+  SqliteDialect(std::string path, Duration busy_timeout)
+      : path_(std::move(path)), busy_timeout_(busy_timeout) {}
+
+  Result<> connect(soci::session& session) override {
+    if (path_ != kMemory) OJ_CHECK(prepare_file(path_));
+    // SOCI's own timeout is in whole seconds; the PRAGMA below refines it.
+    const auto seconds = std::max<long long>(1, (busy_timeout_.count() + 999) / 1000);
+    session.open(soci::sqlite3,
+                 "dbname=\"" + path_ + "\" synchronous=full timeout=" + std::to_string(seconds));
+    pragma(session, "busy_timeout = " + std::to_string(busy_timeout_.count()));
+    const std::string mode = pragma(session, "journal_mode = WAL");
+    if (path_ != kMemory && mode != "wal") {
+      return fail(unavailable("the database " + path_ + " cannot use a write-ahead log (journal mode is " + mode + ")",
+                              "put it on a local file system, not on a network share"));
+    }
+    pragma(session, "synchronous = FULL");
+    pragma(session, "foreign_keys = ON");
+    return {};
+  }
+
+  // IMMEDIATE, so that two writers wait for each other here and not, with a
+  // failure, in the middle.
+  void begin_write(soci::session& session) override { session << "BEGIN IMMEDIATE"; }
+
+  [[nodiscard]] std::string bytes_type() const override { return "BLOB"; }
+  [[nodiscard]] std::string bytes_in(std::string_view parameter) const override {
+    return "CAST(" + std::string(parameter) + " AS BLOB)";
+  }
+  [[nodiscard]] std::string bytes_out(std::string_view column) const override { return std::string(column); }
+  [[nodiscard]] std::string encode_bytes(std::string bytes) const override { return bytes; }
+  [[nodiscard]] Result<std::string> decode_bytes(std::string text) const override { return text; }
+
+  [[nodiscard]] std::vector<std::string> refuse_changes(std::string_view table) const override {
+    std::vector<std::string> all = refuse_removal(table);
+    all.push_back(trigger(table, "UPDATE", "update"));
+    return all;
+  }
+  [[nodiscard]] std::vector<std::string> refuse_removal(std::string_view table) const override {
+    return {trigger(table, "DELETE", "delete")};
+  }
+  [[nodiscard]] std::string_view lock_rows() const override { return ""; }
+
+  [[nodiscard]] Error error_of(const std::exception& e, soci::session& session) const override;
+
+ private:
+  static std::string trigger(std::string_view table, std::string_view event, std::string_view suffix) {
+    const std::string t(table);
+    return "CREATE TRIGGER " + t + "_no_" + std::string(suffix) + " BEFORE " + std::string(event) + " ON " + t +
+           " BEGIN SELECT RAISE(ABORT, 'records of " + t + " cannot be changed'); END";
+  }
+  static std::string pragma(soci::session& session, const std::string& text) {
+    std::string value;
+    soci::indicator ind = soci::i_ok;
+    session << "PRAGMA " << text, soci::into(value, ind);
+    return value;
+  }
+
+  std::string path_;
+  Duration busy_timeout_;
+};
+
+Error SqliteDialect::error_of(const std::exception& e, soci::session& session) const {
+  const auto* se = dynamic_cast<const soci::sqlite3_soci_error*>(&e);
+  if (se == nullptr) return Error{Errc::internal, "store.internal", e.what(), {}, 0};
+  int system = 0;
+  if (auto* backend = dynamic_cast<soci::sqlite3_session_backend*>(session.get_backend());
+      backend != nullptr && backend->conn_ != nullptr) {
+    system = sqlite_api::sqlite3_system_errno(backend->conn_);
+  }
+  const std::string file = "the database " + path_;
+  switch (se->result() & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED: return unavailable(file + " is locked by another process");
+    case SQLITE_FULL: return unavailable("the disk of " + file + " is full");
+    case SQLITE_IOERR:
+      if (system == ENOSPC || system == EDQUOT) return unavailable("the disk of " + file + " is full");
+      return unavailable("reading or writing " + file + " failed" +
+                         (system != 0 ? std::string(": ") + std::strerror(system) : std::string()));
+    case SQLITE_CANTOPEN:
+      return unavailable(file + " cannot be opened" +
+                         (system != 0 ? std::string(": ") + std::strerror(system) : std::string()));
+    case SQLITE_READONLY:
+    case SQLITE_PERM: return unavailable(file + " is read-only");
+    case SQLITE_NOMEM: return unavailable("no memory is left for " + file);
+    case SQLITE_NOTADB:
+      return Error{Errc::internal, "store.corrupt", file + " is not an SQLite database",
+                   "name another file, or restore it from a backup", 0};
+    case SQLITE_CORRUPT:
+      return Error{Errc::internal, "store.corrupt", file + " is damaged", "restore it from a backup", 0};
+    case SQLITE_CONSTRAINT:
+      return Error{Errc::conflict, "store.conflict", "a record with that key exists already in " + file, {}, 0};
+    default: return Error{Errc::internal, "store.internal", file + " refused a statement: " + e.what(), {}, 0};
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Dialect>> make_dialect(const StoreOptions& options) {
+  const std::string_view url = options.url;
+  if (!url.starts_with(kScheme)) {
+    const auto scheme = url.substr(0, url.find(':'));
+    return fail(Errc::invalid_argument, "store.bad_url",
+                "the database URL has the unknown scheme \"" + std::string(scheme.substr(0, 32)) + "\"",
+                "use sqlite:/path/to/oddjob.db");
+  }
+  std::string path(url.substr(kScheme.size()));
+  // A double quote would end the name inside SOCI's connection string.
+  if (path.empty() || path.find('"') != std::string::npos || path.find('\0') != std::string::npos) {
+    return fail(Errc::invalid_argument, "store.bad_url", "the database URL names no usable file",
+                "use sqlite:/path/to/oddjob.db");
+  }
+  return std::make_unique<SqliteDialect>(std::move(path), options.busy_timeout);
+}
+
+}  // namespace oddjob::store

@@ -1,0 +1,19 @@
+// A Run as the database keeps it: columns that are filtered on, a JSON
+// document of the rest, and the manifest (job and report) apart.
+#pragma once
+
+#include <string>
+
+#include "core/error.hpp"
+#include "core/words.hpp"
+
+namespace oddjob::store {
+
+// Valid UTF-8 always: what is not was made so, or it could not be read back.
+std::string run_document(const Run& r);
+std::string run_manifest(const Run& r);
+// Fill the fields that the text holds. Error "store.corrupt".
+Result<> read_run_document(std::string_view text, Run& r);
+Result<> read_run_manifest(std::string_view text, Run& r);
+
+}  // namespace oddjob::store

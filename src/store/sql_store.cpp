@@ -1,0 +1,310 @@
+// Store over the tables: runs and idempotency keys here, the audit and the
+// logs each in a file of their own.
+#include <algorithm>
+
+#include "core/digest.hpp"
+#include "core/text.hpp"
+#include "store/audit_chain.hpp"
+#include "store/database.hpp"
+#include "store/log_archive.hpp"
+#include "store/run_record.hpp"
+#include "store/schema.hpp"
+#include "store/store.hpp"
+
+namespace oddjob::store {
+namespace {
+
+constexpr int kMaxPage = 1000;
+constexpr std::size_t kShortId = 8;
+constexpr std::string_view kCursorMark = "r1:";
+
+std::string clean(const std::string& s) { return valid_utf8(s) ? s : to_valid_utf8(s); }
+
+// Reads runs by one statement: "SELECT " + columns() + from() + where….
+class RunReader {
+ public:
+  explicit RunReader(bool with_manifest) : with_manifest_(with_manifest) {}
+
+  [[nodiscard]] std::string select() const {
+    std::string s =
+        "SELECT r.id, r.state, r.version, r.namespace, r.workload, r.requester, r.created_us, r.document, l.length";
+    if (with_manifest_) s += ", m.manifest";
+    s += " FROM runs r JOIN run_logs l ON l.run_id = r.id";
+    if (with_manifest_) s += " JOIN run_manifests m ON m.run_id = r.id";
+    return s;
+  }
+  void bind(Query& q) {
+    q.out(id_).out(state_).out(version_).out(name_space_).out(workload_).out(requester_).out(created_us_).out(
+        document_).out(length_);
+    if (with_manifest_) q.out(manifest_);
+  }
+  [[nodiscard]] Result<Run> run() const {
+    Run r;
+    r.id = id_;
+    const auto state = parse_run_state(state_);
+    auto workload = parse_workload(workload_, name_space_);
+    if (!state || !workload) {
+      return fail(Errc::internal, "store.corrupt", "the record of run " + id_ + " cannot be read",
+                  "restore the database from a backup");
+    }
+    r.state = *state;
+    r.version = version_;
+    r.workload = std::move(*workload);
+    r.requester = requester_;
+    r.created = Time(std::chrono::microseconds(created_us_));
+    r.log_bytes = length_;
+    OJ_CHECK(read_run_document(document_, r));
+    if (with_manifest_) OJ_CHECK(read_run_manifest(manifest_, r));
+    return r;
+  }
+
+ private:
+  bool with_manifest_;
+  std::string id_, state_, name_space_, workload_, requester_, document_, manifest_;
+  long long version_ = 0, created_us_ = 0, length_ = 0;
+};
+
+std::string encode_cursor(std::string_view id) { return base64url_encode(std::string(kCursorMark) + std::string(id)); }
+
+Result<std::string> decode_cursor(std::string_view cursor) {
+  auto text = base64_decode(cursor);
+  if (!text || !text->starts_with(kCursorMark) || !is_run_id(std::string_view(*text).substr(kCursorMark.size()))) {
+    return fail(Errc::invalid_argument, "store.bad_cursor", "the cursor is not one that OddJob gave out",
+                "begin again without a cursor");
+  }
+  return text->substr(kCursorMark.size());
+}
+
+class SqlStore final : public Store {
+ public:
+  SqlStore(std::unique_ptr<Database> db, const Clock& clock)
+      : db_(std::move(db)), clock_(clock), audit_(*db_, clock), logs_(*db_) {}
+
+  Result<Created> create_run(Run run, std::string_view key, std::string_view request_digest,
+                             AuditEvent event) override {
+    run.version = 1;
+    run.log_bytes = 0;
+    if (event.run_id.empty()) event.run_id = run.id;
+    const std::string document = run_document(run), manifest = run_manifest(run);
+    return db_->write("recording the run", "create_run", [&]() -> Result<Created> {
+      if (!key.empty()) {
+        OJ_TRY(auto earlier, claim_key(run, key, request_digest));
+        if (earlier) return Created{std::move(*earlier), true};
+      }
+      Query(db_->statements(),
+            "INSERT INTO runs (id, short_id, state, active, version, namespace, workload, requester, created_us,"
+            " document) VALUES (:id, :short, :state, :active, :version, :namespace, :workload, :requester, :created,"
+            " :document)")
+          .in(run.id).in(short_run_id(run.id)).in(to_string(run.state)).in(is_final(run.state) ? 0 : 1)
+          .in(run.version).in(run.workload.name_space).in(to_string(run.workload)).in(clean(run.requester))
+          .in(run.created.time_since_epoch().count()).in(document).run();
+      Query(db_->statements(), "INSERT INTO run_manifests (run_id, manifest) VALUES (:id, :manifest)")
+          .in(run.id).in(manifest).run();
+      logs_.create(run.id);
+      OJ_CHECK(audit_.append(std::move(event)));
+      return Created{std::move(run), false};
+    });
+  }
+
+  Result<Run> update_run(Run run, std::vector<AuditEvent> events) override {
+    const std::string document = run_document(run);
+    // A run that came from a list has no job; the recorded one stays.
+    const std::string manifest = run.job.is_null() ? std::string() : run_manifest(run);
+    return db_->write("updating run " + run.id, "update_run", [&]() -> Result<Run> {
+      const auto changed =
+          Query(db_->statements(),
+                "UPDATE runs SET state = :state, active = :active, version = :next, document = :document"
+                " WHERE id = :id AND version = :version")
+              .in(to_string(run.state)).in(is_final(run.state) ? 0 : 1).in(run.version + 1).in(document).in(run.id)
+              .in(run.version).run();
+      const auto length = logs_.length(run.id);
+      if (!length) return fail(no_such_run(run.id));
+      if (changed == 0) {
+        return fail(Errc::conflict, "store.conflict", "run " + run.id + " was changed meanwhile",
+                    "read it again and repeat");
+      }
+      if (!manifest.empty()) {
+        Query(db_->statements(), "UPDATE run_manifests SET manifest = :new WHERE run_id = :id AND manifest <> :same")
+            .in(manifest).in(run.id).in(manifest).run();
+      }
+      for (auto& e : events) {
+        if (e.run_id.empty()) e.run_id = run.id;
+        OJ_CHECK(audit_.append(std::move(e)));
+      }
+      ++run.version;
+      run.log_bytes = *length;
+      return std::move(run);
+    });
+  }
+
+  Result<Run> get_run(std::string_view id) override {
+    return db_->read("reading run " + printable(id, 64), [&]() -> Result<Run> {
+      if (is_run_id(id)) return read_run(id);
+      if (id.size() != kShortId) return fail(no_such_run(id));
+      OJ_TRY(const auto full, full_id(id));
+      return read_run(full);
+    });
+  }
+
+  Result<RunPage> list_runs(const RunFilter& f, std::string_view cursor, int limit) override {
+    limit = std::clamp(limit, 1, kMaxPage);
+    std::string before;
+    if (!cursor.empty()) {
+      OJ_TRY(before, decode_cursor(cursor));
+    }
+    RunReader reader(false);
+    std::string sql = reader.select() + " WHERE 1 = 1";
+    if (!before.empty()) sql += " AND r.id < :before";
+    if (!f.name_space.empty()) sql += " AND r.namespace = :namespace";
+    if (!f.workload.empty()) sql += " AND r.workload = :workload";
+    if (!f.requester.empty()) sql += " AND r.requester = :requester";
+    for (std::size_t i = 0; i < f.states.size(); ++i) {
+      sql += (i == 0 ? " AND r.state IN (:s" : ", :s") + std::to_string(i);
+    }
+    if (!f.states.empty()) sql += ")";
+    sql += " ORDER BY r.id DESC LIMIT :limit";
+    return db_->read("listing runs", [&]() -> Result<RunPage> {
+      Query q(db_->statements(), sql);
+      if (!before.empty()) q.in(before);
+      if (!f.name_space.empty()) q.in(f.name_space);
+      if (!f.workload.empty()) q.in(f.workload);
+      if (!f.requester.empty()) q.in(clean(f.requester));
+      for (const auto s : f.states) q.in(to_string(s));
+      q.in(limit + 1);
+      reader.bind(q);
+      RunPage page;
+      bool more = false;
+      while (q.next()) {
+        if (page.runs.size() == static_cast<std::size_t>(limit)) {
+          more = true;
+          continue;  // the one row too many: only says that there are more
+        }
+        OJ_TRY(auto run, reader.run());
+        page.runs.push_back(std::move(run));
+      }
+      if (more) page.next_cursor = encode_cursor(page.runs.back().id);
+      return page;
+    });
+  }
+
+  Result<std::vector<Run>> unfinished_runs() override {
+    return db_->read("listing unfinished runs", [&]() -> Result<std::vector<Run>> {
+      RunReader reader(true);
+      Query q(db_->statements(), reader.select() + " WHERE r.active = 1 ORDER BY r.id");
+      reader.bind(q);
+      std::vector<Run> out;
+      while (q.next()) {
+        OJ_TRY(auto run, reader.run());
+        out.push_back(std::move(run));
+      }
+      return out;
+    });
+  }
+
+  Result<int> count_active(const WorkloadRef& w) override {
+    return db_->read("counting runs", [&]() -> Result<int> {
+      long long n = 0;
+      Query q(db_->statements(),
+              "SELECT COUNT(*) FROM runs WHERE active = 1 AND namespace = :namespace AND workload = :workload");
+      q.in(w.name_space).in(to_string(w)).out(n).one();
+      return static_cast<int>(n);
+    });
+  }
+
+  Result<AuditEvent> append_audit(AuditEvent e) override {
+    return db_->write("writing the audit", "append_audit", [&] { return audit_.append(std::move(e)); });
+  }
+  Result<std::vector<AuditEvent>> list_audit(const AuditFilter& f, int limit) override {
+    return audit_.list(f, limit);
+  }
+  Result<AuditVerdict> verify_audit() override { return audit_.verify(); }
+
+  Result<> append_log(std::string_view run_id, const LogChunk& chunk) override {
+    return logs_.append(run_id, chunk);
+  }
+  Result<std::string> read_log(std::string_view run_id, std::int64_t offset, std::size_t max_bytes) override {
+    return logs_.read(run_id, offset, max_bytes);
+  }
+  Result<std::int64_t> log_length(std::string_view run_id) override {
+    return db_->read("reading a log's length", [&]() -> Result<std::int64_t> {
+      const auto n = logs_.length(run_id);
+      if (!n) return fail(no_such_run(run_id));
+      return *n;
+    });
+  }
+  Result<std::optional<LogCursor>> log_cursor(std::string_view run_id, std::string_view pod_uid) override {
+    return logs_.cursor(run_id, pod_uid);
+  }
+
+  // A commit, because only that says whether the disk takes one. Not a fault
+  // point: nothing is recorded by it.
+  Result<> ping() override {
+    return db_->write("writing to the database", "", [&]() -> Result<> {
+      Query(db_->statements(), "UPDATE heartbeat SET beat_us = :now WHERE id = 1")
+          .in(clock_.now().time_since_epoch().count()).run();
+      return {};
+    });
+  }
+
+ private:
+  // Takes the key for this run, or finds the run that has it.
+  Result<std::optional<Run>> claim_key(const Run& run, std::string_view key, std::string_view request_digest) {
+    const std::string requester = clean(run.requester);
+    const auto taken = Query(db_->statements(),
+                             "INSERT INTO idempotency_keys (requester, idempotency_key, request_digest, run_id,"
+                             " created_us) VALUES (:requester, :key, :digest, :run, :created)"
+                             " ON CONFLICT (requester, idempotency_key) DO NOTHING")
+                           .in(requester).in(key).in(request_digest).in(run.id)
+                           .in(run.created.time_since_epoch().count()).run();
+    if (taken == 1) return std::nullopt;
+    std::string digest, run_id;
+    Query q(db_->statements(),
+            "SELECT request_digest, run_id FROM idempotency_keys"
+            " WHERE requester = :requester AND idempotency_key = :key");
+    q.in(requester).in(key).out(digest).out(run_id).one();
+    if (digest != request_digest) {
+      return fail(Errc::already_exists, "store.idempotency_mismatch",
+                  "this idempotency key was used for another request, run " + run_id,
+                  "use a new key for a new request");
+    }
+    return read_run(run_id);
+  }
+
+  Result<Run> read_run(std::string_view id) {
+    RunReader reader(true);
+    Query q(db_->statements(), reader.select() + " WHERE r.id = :id");
+    q.in(id);
+    reader.bind(q);
+    if (!q.one()) return fail(no_such_run(id));
+    return reader.run();
+  }
+
+  Result<std::string> full_id(std::string_view short_id) {
+    std::string id, first;
+    Query q(db_->statements(), "SELECT id FROM runs WHERE short_id = :short ORDER BY id LIMIT 2");
+    q.in(short_id).out(id);
+    if (!q.next()) return fail(no_such_run(short_id));
+    first = id;
+    if (q.next()) {
+      return fail(Errc::conflict, "store.ambiguous",
+                  "several runs end in " + std::string(short_id) + ": " + first + " and " + id,
+                  "give the full id");
+    }
+    return first;
+  }
+
+  std::unique_ptr<Database> db_;
+  const Clock& clock_;
+  AuditChain audit_;
+  LogArchive logs_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
+  OJ_TRY(auto db, Database::open(options));
+  OJ_CHECK(migrate(*db));
+  return std::make_unique<SqlStore>(std::move(db), options.clock != nullptr ? *options.clock : system_clock());
+}
+
+}  // namespace oddjob::store

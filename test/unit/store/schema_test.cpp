@@ -1,0 +1,98 @@
+#include <sys/stat.h>
+
+#include "fixture.hpp"
+
+namespace oddjob::store {
+namespace {
+
+TEST_F(StoreTest, EverythingIsThereAfterReopening) {
+  const Run r = create(sample_run());
+  store_.reset();
+  open();
+  auto again = store_->get_run(r.id);
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->command, r.command);
+  EXPECT_EQ(Raw(path()).one("SELECT version FROM schema_version"), "1");
+}
+
+TEST_F(StoreTest, IsDurableAndReadableByTheOwnerOnly) {
+  create(sample_run());
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    struct stat st {};
+    ASSERT_EQ(::stat((path() + suffix).c_str(), &st), 0) << suffix;
+    EXPECT_EQ(st.st_mode & 0777, 0600U) << suffix;
+  }
+  EXPECT_EQ(Raw(path()).one("PRAGMA journal_mode"), "wal");
+}
+
+TEST_F(StoreTest, AFileThatOthersCouldReadIsTightened) {
+  store_.reset();
+  ASSERT_EQ(::chmod(path().c_str(), 0644), 0);
+  open();
+  struct stat st {};
+  ASSERT_EQ(::stat(path().c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 0777, 0600U);
+}
+
+TEST_F(StoreTest, AFileOfANewerOddJobIsRefused) {
+  store_.reset();
+  EXPECT_EQ(Raw(path()).exec("UPDATE schema_version SET version = 99"), "");
+  auto s = Store::open(options());
+  ASSERT_FALSE(s);
+  EXPECT_EQ(s.error().code, "store.schema_newer");
+  EXPECT_NE(s.error().message.find("99"), std::string::npos) << s.error().message;
+}
+
+TEST_F(StoreTest, ADatabaseOfAnotherProgramIsLeftAlone) {
+  StoreOptions o = options();
+  o.url = "sqlite:" + dir_.file("other.db");
+  EXPECT_EQ(Raw(dir_.file("other.db")).exec("CREATE TABLE recipes (id INTEGER)"), "");
+  auto s = Store::open(o);
+  ASSERT_FALSE(s);
+  EXPECT_EQ(s.error().code, "store.foreign");
+  EXPECT_EQ(Raw(dir_.file("other.db")).one("SELECT COUNT(*) FROM sqlite_master"), "1");
+}
+
+TEST_F(StoreTest, AMissingDirectoryIsNamed) {
+  StoreOptions o = options();
+  o.url = "sqlite:" + dir_.file("nowhere/oddjob.db");
+  auto s = Store::open(o);
+  ASSERT_FALSE(s);
+  EXPECT_EQ(s.error().code, "store.unavailable");
+  EXPECT_NE(s.error().message.find("nowhere"), std::string::npos) << s.error().message;
+  EXPECT_FALSE(std::filesystem::exists(dir_.file("nowhere")));
+}
+
+TEST(StoreUrl, OnlyWhatIsKnownIsOpened) {
+  for (const char* url : {"", "oddjob.db", "mysql:x", "sqlite:", "sqlite:/tmp/a\"b.db"}) {
+    StoreOptions o;
+    o.url = url;
+    auto s = Store::open(o);
+    ASSERT_FALSE(s) << url;
+    EXPECT_EQ(s.error().code, "store.bad_url") << url;
+  }
+}
+
+TEST(StoreUrl, NamesWithSpacesAndSignsWork) {
+  TempDir dir;
+  StoreOptions o;
+  o.url = "sqlite:" + dir.file("my = odd 'job' ü.db");
+  auto s = Store::open(o);
+  ASSERT_TRUE(s) << s.error().message;
+  EXPECT_TRUE((*s)->ping());
+  EXPECT_TRUE(std::filesystem::exists(dir.file("my = odd 'job' ü.db")));
+}
+
+TEST(StoreUrl, MemoryLivesAsLongAsTheStore) {
+  StoreOptions o;
+  o.url = "sqlite::memory:";
+  auto s = Store::open(o);
+  ASSERT_TRUE(s) << s.error().message;
+  const Run r = sample_run();
+  ASSERT_TRUE((*s)->create_run(r, "", "", event("run.requested")));
+  EXPECT_TRUE((*s)->get_run(r.id));
+  EXPECT_FALSE(std::filesystem::exists(":memory:"));
+}
+
+}  // namespace
+}  // namespace oddjob::store
