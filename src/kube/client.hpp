@@ -5,6 +5,7 @@
 // Loop thread only.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,19 +27,18 @@ struct Resource {
   std::string kind;
 };
 namespace resources {
-extern const Resource pods, services, events, namespaces, config_maps, secrets, service_accounts,
-    deployments, stateful_sets, daemon_sets, replica_sets, jobs, cron_jobs,
-    pod_disruption_budgets, token_reviews, subject_access_reviews, self_subject_access_reviews,
-    resource_quotas, limit_ranges;
+extern const Resource pods, services, events, namespaces, config_maps, secrets, service_accounts, deployments,
+    stateful_sets, daemon_sets, replica_sets, jobs, cron_jobs, pod_disruption_budgets, token_reviews,
+    subject_access_reviews, self_subject_access_reviews, resource_quotas, limit_ranges;
 }
-const Resource& workload_resource(std::string_view kind);   // by Kind; for the four workloads
+const Resource& workload_resource(std::string_view kind);  // by Kind; for the four workloads
 
 struct ListOptions {
-  std::string name_space;          // empty: all namespaces
+  std::string name_space;  // empty: all namespaces
   std::string label_selector, field_selector;
   std::int64_t page_size = 500;
-  bool metadata_only = false;      // PartialObjectMetadata
-  std::size_t max_items = 1000000; // over it: "kube.list_too_large"
+  bool metadata_only = false;       // apiVersion, kind (the real ones) and metadata, nothing else
+  std::size_t max_items = 1000000;  // over it: "kube.list_too_large"
 };
 struct ListResult {
   std::vector<json::value> items;  // kind and apiVersion filled in
@@ -53,14 +53,24 @@ enum class PatchType { json_patch, merge, strategic };
 enum class Propagation { background, foreground, orphan };
 struct DeleteOptions {
   Propagation propagation = Propagation::background;
-  std::string uid, resource_version;         // preconditions; empty: none
+  std::string uid, resource_version;  // preconditions; empty: none
   std::optional<int> grace_seconds;
 };
 struct LogOptions {
   std::string container;
   bool follow = false, timestamps = false, previous = false;
-  std::string since_time;                    // RFC 3339; the server has whole seconds only
+  std::string since_time;  // RFC 3339; the server has whole seconds only
   std::optional<std::int64_t> limit_bytes;
+};
+
+struct ClientOptions {
+  Duration call_timeout = std::chrono::seconds(30);  // one call, its retries included
+  Duration min_backoff = std::chrono::milliseconds(100);
+  Duration max_backoff = std::chrono::seconds(5);
+  int max_attempts = 6;                              // 429 with Retry-After: as often as time allows
+  std::size_t max_body = 64U << 20U;                 // of one answer; a list's page
+  Duration exec_timeout = std::chrono::seconds(30);  // of a credential plugin
+  std::string user_agent = "oddjob";
 };
 
 // Errors of all verbs: the API server's Status, mapped: 400/422 -> invalid_argument
@@ -73,16 +83,27 @@ struct LogOptions {
 // words), transport errors as net gives them. GETs and lists are retried on
 // 429 (Retry-After), 503 and connection failures, with backoff and jitter,
 // within the call's deadline; writes only on 429 and on failures to connect
-// (that is, where nothing was sent).
+// (that is, where nothing was sent). Besides: "kube.exec_failed" and
+// "kube.token_unreadable" (no credentials to send), "kube.client_closed".
+// Credentials go to https servers and to the machine itself, never in the clear.
+//
+// A Client may be destroyed while calls are under way: they end with
+// "kube.client_closed". Calling it after that is the caller's error.
 class Client {
  public:
-  Client(net::Loop& loop, Config config);
+  Client(net::Loop& loop, Config config, ClientOptions options = {});
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
   net::Task<Result<json::value>> get(const Resource& r, std::string_view ns, std::string_view name);
   net::Task<Result<ListResult>> list(const Resource& r, ListOptions options);
+  // The same, page by page, for lists that need not be held whole. `on_page`
+  // gets `restart` true for the first page, and again when the server no longer
+  // has the snapshot being read: what came before is then void. Returns the
+  // list's resource version.
+  using OnPage = std::function<void(std::vector<json::value> items, bool restart)>;
+  net::Task<Result<std::string>> list_pages(const Resource& r, ListOptions options, OnPage on_page);
   net::Task<Result<json::value>> create(const Resource& r, std::string_view ns, json::value object,
                                         WriteOptions options = {});
   net::Task<Result<json::value>> update(const Resource& r, std::string_view ns, std::string_view name,
@@ -102,9 +123,13 @@ class Client {
   // Opens a watch stream; see watch.hpp, which is what callers want.
   net::Task<Result<net::HttpStream>> open_watch(const Resource& r, const ListOptions& options,
                                                 std::string_view resource_version,
-                                                std::chrono::seconds timeout);
+                                                std::chrono::seconds timeout,
+                                                Duration idle_timeout = {});  // 0: timeout + 40 s
   // {major, minor} of the server, cached. Error as raw().
-  struct Version { int major = 0, minor = 0; std::string git; };
+  struct Version {
+    int major = 0, minor = 0;
+    std::string git;
+  };
   net::Task<Result<Version>> version();
 
   [[nodiscard]] const Config& config() const noexcept;
@@ -112,7 +137,7 @@ class Client {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // calls under way share it
 };
 
 }  // namespace oddjob::kube

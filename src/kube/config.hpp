@@ -21,29 +21,32 @@ struct ExecPlugin {
   std::vector<std::pair<std::string, std::string>> env;
   std::string install_hint;
   bool provide_cluster_info = false;
+  json::value cluster_config;  // the cluster's extension for plugins, passed on as it is
 };
 
 // Everything resolved: files read (CA, certificates), relative paths made
 // absolute. Token files and exec plugins are kept as such: they are read again
 // when they change or expire. Holds secrets: never print it.
 struct Config {
-  std::string server;              // https://host:port[/prefix]
-  std::string ca_pem;              // empty: system trust store
+  std::string server;  // https://host:port[/prefix]
+  std::string ca_pem;  // empty: system trust store
   std::string client_cert_pem, client_key_pem;
   std::string token, token_file, username, password;
   std::optional<ExecPlugin> exec;
-  std::string proxy_url;           // empty: environment
+  std::string proxy_url;  // empty: environment
   std::string tls_server_name;
   bool insecure_skip_tls_verify = false;
   std::string impersonate_user;
   std::vector<std::string> impersonate_groups;
   std::string name_space = "default";
-  std::string context;             // name; "in-cluster" for the pod's own
+  std::string context;  // name; "in-cluster" for the pod's own
+  std::string impersonate_uid;
+  std::map<std::string, std::vector<std::string>> impersonate_extra;
 };
 
 struct LoadOptions {
-  std::string kubeconfig;          // --kubeconfig; overrides everything
-  std::string context;             // --context
+  std::string kubeconfig;                          // --kubeconfig; overrides everything
+  std::string context;                             // --context
   std::map<std::string, std::string> environment;  // KUBECONFIG, HOME, KUBERNETES_SERVICE_HOST, …
 };
 
@@ -51,7 +54,8 @@ struct LoadOptions {
 // kubectl merges), else ~/.kube/config, else in-cluster. Errors, each naming
 // file and entry: "kubeconfig.malformed", "kubeconfig.not_found",
 // "kubeconfig.no_context", "kubeconfig.no_cluster", "kubeconfig.no_user",
-// "kubeconfig.file_unreadable", "kubeconfig.bad_exec".
+// "kubeconfig.file_unreadable", "kubeconfig.bad_exec", "kubeconfig.auth_provider"
+// (the removed plugins of old kubectl versions).
 Result<Config> load_config(const LoadOptions& options);
 Result<Config> in_cluster_config(const std::map<std::string, std::string>& environment,
                                  std::string_view root = "/var/run/secrets/kubernetes.io/serviceaccount");

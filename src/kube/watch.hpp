@@ -18,10 +18,10 @@ namespace oddjob::kube {
 enum class WatchEventType { added, modified, deleted };
 
 struct ReflectorOptions {
-  ListOptions list;                       // namespace, selectors, metadata_only
+  ListOptions list;  // namespace, selectors, metadata_only
   Duration min_backoff = std::chrono::milliseconds(200);
   Duration max_backoff = std::chrono::seconds(30);
-  std::chrono::seconds watch_timeout{290};   // asks the server to end the stream then
+  std::chrono::seconds watch_timeout{290};  // asks the server to end the stream then
   Duration idle_timeout = std::chrono::seconds(330);
   // Returns what to keep of an object (nullopt: nothing); lets a caller hold
   // only what it needs. Default: everything.
@@ -36,10 +36,10 @@ class Reflector {
 
   Reflector(Client& client, Resource resource, ReflectorOptions options, OnEvent on_event = {},
             OnState on_state = {});
-  ~Reflector();   // stops
+  ~Reflector();  // stops
   void start();
   void stop();
-  [[nodiscard]] bool synced() const noexcept;    // the first list is complete
+  [[nodiscard]] bool synced() const noexcept;  // the first list is complete
   net::Task<bool> wait_synced(Duration timeout);
   // By "namespace/name" (or "name"); nullptr when not there. Valid until the
   // next suspension of the calling coroutine.
@@ -47,7 +47,9 @@ class Reflector {
   [[nodiscard]] const std::map<std::string, json::value, std::less<>>& items() const noexcept;
   [[nodiscard]] std::string resource_version() const;
   // How often it had to list from scratch, and how often a stream was resumed.
-  struct Stats { std::uint64_t lists = 0, watches = 0, events = 0, errors = 0; };
+  struct Stats {
+    std::uint64_t lists = 0, watches = 0, events = 0, errors = 0;
+  };
   [[nodiscard]] Stats stats() const noexcept;
 
  private:
