@@ -1,0 +1,220 @@
+#include "core/yaml.hpp"
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <charconv>
+#include <cmath>
+#include <set>
+
+#include "core/text.hpp"
+
+namespace oddjob {
+namespace {
+
+// Bounds what aliases may multiply a document to.
+constexpr std::size_t kMaxNodes = 2'000'000;
+
+struct Reader {
+  std::string_view what;
+  std::size_t nodes = 0;
+
+  [[nodiscard]] std::unexpected<Error> error(const YAML::Mark& mark, std::string code, std::string_view message) const {
+    const auto place = mark.is_null() ? std::string{} : fmt::format("line {}, column {}: ", mark.line + 1, mark.column + 1);
+    return fail(Errc::invalid_argument, std::move(code), fmt::format("{}: {}{}", what, place, message));
+  }
+
+  // YAML 1.2 core schema, and the octal and boolean forms that kubectl's reader
+  // takes for numbers and booleans too.
+  static json::value scalar(const YAML::Node& node) {
+    const std::string& text = node.Scalar();
+    const std::string& tag = node.Tag();
+    if (tag == "!" || tag == "tag:yaml.org,2002:str") return json::value(json::string(text));
+    if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return nullptr;
+    if (text == "true" || text == "True" || text == "TRUE") return true;
+    if (text == "false" || text == "False" || text == "FALSE") return false;
+    const bool negative = text[0] == '-';
+    const std::string_view digits = std::string_view(text).substr(negative || text[0] == '+' ? 1 : 0);
+    if (!digits.empty() && (digits[0] == '.' || (digits[0] >= '0' && digits[0] <= '9'))) {
+      int base = 10;
+      std::string_view body = digits;
+      if (digits.starts_with("0x")) base = 16, body.remove_prefix(2);
+      else if (digits.starts_with("0o")) base = 8, body.remove_prefix(2);
+      else if (digits.size() > 1 && digits[0] == '0' && digits.find_first_not_of("01234567") == std::string_view::npos) base = 8;
+      std::int64_t integer = 0;
+      const std::string signed_body = (negative ? "-" : "") + std::string(body);
+      const auto [end, ec] = std::from_chars(signed_body.data(), signed_body.data() + signed_body.size(), integer, base);
+      if (ec == std::errc{} && !body.empty() && end == signed_body.data() + signed_body.size()) return integer;
+      if (digits.find_first_not_of("0123456789.eE+-") == std::string_view::npos) {
+        double number = 0;
+        const std::string all = (negative ? "-" : "") + std::string(digits);
+        const auto [dend, dec] = std::from_chars(all.data(), all.data() + all.size(), number);
+        if (dec == std::errc{} && dend == all.data() + all.size() && std::isfinite(number)) return number;
+      }
+    }
+    return json::value(json::string(text));
+  }
+
+  Result<json::value> read(const YAML::Node& node, std::size_t depth) {
+    if (depth > kMaxJsonDepth) return error(node.Mark(), "yaml.too_deep", "nested too deeply");
+    if (++nodes > kMaxNodes) return error(node.Mark(), "yaml.too_deep", "too many nodes; aliases multiply it");
+    switch (node.Type()) {
+      case YAML::NodeType::Undefined:
+      case YAML::NodeType::Null: return json::value(nullptr);
+      case YAML::NodeType::Scalar: return scalar(node);
+      case YAML::NodeType::Sequence: {
+        json::array out;
+        for (const auto& item : node) {
+          OJ_TRY(auto value, read(item, depth + 1));
+          out.push_back(std::move(value));
+        }
+        return out;
+      }
+      case YAML::NodeType::Map: {
+        json::object out;
+        std::vector<json::value> merges;   // what is written here wins over what is merged in
+        for (const auto& pair : node) {
+          if (!pair.first.IsScalar()) return error(pair.first.Mark(), "yaml.malformed", "a key must be a scalar");
+          const std::string& key = pair.first.Scalar();
+          if (key == "<<" && pair.second.IsMap() && pair.first.Tag() != "!") {
+            OJ_TRY(auto merged, read(pair.second, depth + 1));
+            merges.push_back(std::move(merged));
+            continue;
+          }
+          OJ_TRY(auto value, read(pair.second, depth + 1));
+          if (!out.emplace(key, std::move(value)).second)
+            return error(pair.first.Mark(), "yaml.duplicate_key", fmt::format("the key '{}' stands there twice", printable(key, 100)));
+        }
+        for (const auto& merged : merges)
+          for (const auto& member : merged.get_object()) out.emplace(member.key(), member.value());
+        return out;
+      }
+    }
+    return json::value(nullptr);
+  }
+};
+
+// Would a YAML 1.1 or 1.2 reader take this plain text for something else?
+bool needs_quotes(std::string_view s) {
+  static const std::set<std::string, std::less<>> kWords = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "~", ".nan", ".inf", "-.inf", "+.inf"};
+  if (s.empty() || kWords.contains(ascii_lower(s))) return true;
+  if (s.front() == ' ' || s.back() == ' ' || s.back() == ':') return true;
+  if (std::string_view("-?:,[]{}#&*!|>'\"%@`=<").find(s.front()) != std::string_view::npos) return true;
+  // Numbers, dates, versions that look like numbers.
+  if ((s[0] >= '0' && s[0] <= '9') || s[0] == '+' || s[0] == '.') {
+    if (s.find_first_not_of("0123456789abcdefABCDEFxXoO.+-_:TZ ") == std::string_view::npos) return true;
+  }
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    const auto c = static_cast<unsigned char>(s[i]);
+    if (c < 0x20 || c == 0x7F) return true;
+    if (c == ':' && i + 1 < s.size() && s[i + 1] == ' ') return true;
+    if (c == '#' && i > 0 && s[i - 1] == ' ') return true;
+  }
+  return printable(s, s.size() * 6) != s;
+}
+
+void write_string(std::string_view s, std::size_t indent, std::string& out, bool key) {
+  const bool block = !key && s.find('\n') != std::string_view::npos && s.find_first_not_of('\n') != std::string_view::npos &&
+                     s.front() != ' ' && s.front() != '\n' && s.find('\t') == std::string_view::npos && valid_utf8(s) &&
+                     [&] {
+                       for (const char c : s)
+                         if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7F) return false;
+                       return true;
+                     }();
+  if (block) {
+    const std::size_t newlines = s.size() - (s.find_last_not_of('\n') + 1);
+    out += newlines == 0 ? "|-" : newlines == 1 ? "|" : "|+";
+    std::string_view rest = s;
+    if (newlines > 0) rest.remove_suffix(1);
+    for (const auto& line : split(rest, '\n')) {
+      out += '\n';
+      if (!line.empty()) out.append(indent, ' ');
+      out += line;
+    }
+    return;
+  }
+  if (!needs_quotes(s)) {
+    out += s;
+    return;
+  }
+  // A JSON string is a YAML double-quoted scalar.
+  out += json::serialize(json::value(json::string(to_valid_utf8(s))));
+}
+
+void write(const json::value& v, std::size_t indent, bool in_list, std::string& out) {
+  if (v.is_object() && !v.get_object().empty()) {
+    bool first = true;
+    for (const auto& member : v.get_object()) {
+      if (!first || !in_list) {
+        if (!out.empty()) out += '\n';
+        out.append(indent, ' ');
+      }
+      first = false;
+      write_string(member.key(), indent, out, true);
+      out += ':';
+      const bool nested = (member.value().is_object() && !member.value().get_object().empty());
+      const bool list = (member.value().is_array() && !member.value().get_array().empty());
+      if (nested) {
+        write(member.value(), indent + 2, false, out);
+      } else if (list) {
+        write(member.value(), indent, false, out);
+      } else {
+        out += ' ';
+        write(member.value(), indent + 2, false, out);
+      }
+    }
+  } else if (v.is_array() && !v.get_array().empty()) {
+    bool first = true;
+    for (const auto& item : v.get_array()) {
+      if (!first || !in_list) {
+        if (!out.empty()) out += '\n';
+        out.append(indent, ' ');
+      }
+      first = false;
+      out += "- ";
+      write(item, indent + 2, true, out);
+    }
+  } else if (v.is_string()) {
+    write_string(sv(v.get_string()), indent, out, false);
+  } else {
+    out += json::serialize(v);
+  }
+}
+
+}  // namespace
+
+Result<std::vector<json::value>> parse_yaml_documents(std::string_view text, std::string_view what) {
+  if (text.size() > kMaxYamlBytes)
+    return fail(Errc::too_large, "yaml.too_large", fmt::format("{} is larger than {} bytes", what, kMaxYamlBytes));
+  Reader reader{what};
+  if (!valid_utf8(text) || text.find('\0') != std::string_view::npos)
+    return fail(Errc::invalid_argument, "yaml.malformed", fmt::format("{}: not UTF-8 text", what));
+  std::vector<json::value> out;
+  try {
+    for (const auto& document : YAML::LoadAll(std::string(text))) {
+      if (!document.IsDefined() || document.IsNull()) continue;
+      OJ_TRY(auto value, reader.read(document, 0));
+      out.push_back(std::move(value));
+    }
+  } catch (const YAML::Exception& e) {
+    return reader.error(e.mark, "yaml.malformed", printable(e.msg, 200));
+  }
+  return out;
+}
+
+Result<json::value> parse_yaml(std::string_view text, std::string_view what) {
+  OJ_TRY(auto documents, parse_yaml_documents(text, what));
+  if (documents.size() != 1)
+    return fail(Errc::invalid_argument, "yaml.document_count",
+                fmt::format("{}: expected one YAML document, found {}", what, documents.size()));
+  return std::move(documents.front());
+}
+
+std::string to_yaml(const json::value& v) {
+  std::string out;
+  write(v, 0, false, out);
+  out += '\n';
+  return out;
+}
+
+}  // namespace oddjob
