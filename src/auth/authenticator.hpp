@@ -19,7 +19,10 @@ namespace oddjob::auth {
 //     - {token: <plain>, user: ci}          # allowed, with a warning: prefer the hash
 // Errors name file and entry, never a token: "tokens.malformed", "tokens.unreadable",
 // "tokens.duplicate".
-struct StaticToken { std::string sha256; Subject subject; };
+struct StaticToken {
+  std::string sha256;
+  Subject subject;
+};
 Result<std::vector<StaticToken>> load_static_tokens(std::string_view path);
 Result<std::vector<StaticToken>> parse_static_tokens(std::string_view yaml, std::string_view where);
 
@@ -27,7 +30,7 @@ struct AuthOptions {
   std::vector<StaticToken> static_tokens;
   bool token_review = true;
   std::vector<std::string> token_review_audiences;
-  Duration cache_ttl = std::chrono::seconds(10);      // of positive and negative reviews
+  Duration cache_ttl = std::chrono::seconds(10);  // of positive and negative reviews
   std::size_t cache_entries = 10000;
   std::vector<std::string> admin_teams, auditor_teams;
 };
@@ -41,11 +44,11 @@ class Authenticator {
   // "auth.missing", "auth.malformed", "auth.unknown_token"; kind unavailable:
   // "auth.review_failed". No message holds the token.
   net::Task<Result<Subject>> authenticate(std::string_view authorization);
-  void replace_static_tokens(std::vector<StaticToken> tokens);   // on reload
+  void replace_static_tokens(std::vector<StaticToken> tokens);  // on reload
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  std::shared_ptr<Impl> impl_;  // reviews under way share it
 };
 
 }  // namespace oddjob::auth

@@ -22,7 +22,11 @@ using Steady = std::chrono::steady_clock;
 struct Reflector::Impl : std::enable_shared_from_this<Reflector::Impl> {
   using Ptr = std::shared_ptr<Impl>;
   Impl(Client& c, Resource r, ReflectorOptions o, OnEvent e, OnState s)
-      : client(&c), resource(std::move(r)), options(std::move(o)), on_event(std::move(e)), on_state(std::move(s)) {}
+      : client(&c),
+        resource(std::move(r)),
+        options(std::move(o)),
+        on_event(std::move(e)),
+        on_state(std::move(s)) {}
 
   // One start(); a coroutine whose run was stopped touches nothing more.
   struct Run {
@@ -39,7 +43,7 @@ struct Reflector::Impl : std::enable_shared_from_this<Reflector::Impl> {
   struct StreamEnd {
     After after = After::resume;
     std::optional<Error> error;
-    bool fruitful = false;       // it brought something, or lived for a while
+    bool fruitful = false;  // it brought something, or lived for a while
   };
   static net::Task<StreamEnd> watch(Ptr self, RunPtr run);
   // False: the stream cannot go on (`end` says why).
@@ -63,7 +67,8 @@ struct Reflector::Impl : std::enable_shared_from_this<Reflector::Impl> {
   RunPtr current;
 };
 
-Reflector::Reflector(Client& client, Resource resource, ReflectorOptions options, OnEvent on_event, OnState on_state)
+Reflector::Reflector(Client& client, Resource resource, ReflectorOptions options, OnEvent on_event,
+                     OnState on_state)
     : impl_(std::make_shared<Impl>(client, std::move(resource), std::move(options), std::move(on_event),
                                    std::move(on_state))) {}
 Reflector::~Reflector() { stop(); }
@@ -105,7 +110,9 @@ const json::value* Reflector::get(std::string_view ns, std::string_view name) co
   const auto it = impl_->items.find(object_key(ns, name));
   return it == impl_->items.end() ? nullptr : &it->second;
 }
-const std::map<std::string, json::value, std::less<>>& Reflector::items() const noexcept { return impl_->items; }
+const std::map<std::string, json::value, std::less<>>& Reflector::items() const noexcept {
+  return impl_->items;
+}
 std::string Reflector::resource_version() const { return impl_->version; }
 Reflector::Stats Reflector::stats() const noexcept { return impl_->stats; }
 
@@ -127,7 +134,7 @@ void Reflector::Impl::report(bool now_healthy, const Error* why) {
 net::Task<> Reflector::Impl::main(Ptr self, RunPtr run) {
   Backoff backoff(self->options.min_backoff, self->options.max_backoff);
   bool need_list = true;
-  bool relisted_for_nothing = false;    // twice 410 in a row without an event between
+  bool relisted_for_nothing = false;  // twice 410 in a row without an event between
   while (!run->stopped) {
     if (need_list) {
       auto listing = list(self, run);
@@ -160,12 +167,13 @@ net::Task<> Reflector::Impl::main(Ptr self, RunPtr run) {
       continue;
     }
     if (end.fruitful) relisted_for_nothing = false;
-    if (!end.error && end.fruitful) continue;    // the server ended it in time: go on at once
-    if (end.error && end.fruitful) ++self->stats.errors;   // cut, as long streams are; resuming shows the rest
+    if (!end.error && end.fruitful) continue;             // the server ended it in time: go on at once
+    if (end.error && end.fruitful) ++self->stats.errors;  // cut, as long streams are; resuming shows the rest
     if (end.error && !end.fruitful) self->report(false, &*end.error);
     if (run->stopped) co_return;
     Duration wait = backoff.next();
-    if (end.error) wait = std::max(wait, Duration(std::chrono::seconds(std::min(end.error->retry_after_seconds, 60))));
+    if (end.error)
+      wait = std::max(wait, Duration(std::chrono::seconds(std::min(end.error->retry_after_seconds, 60))));
     auto sleeping = pause(self, run, wait);
     co_await std::move(sleeping);
   }
@@ -242,7 +250,7 @@ net::Task<Reflector::Impl::StreamEnd> Reflector::Impl::watch(Ptr self, RunPtr ru
   self->report(true, nullptr);
   if (run->stopped) co_return end;
   run->stream = std::make_shared<net::HttpStream>(std::move(*opened));
-  const auto stream = run->stream;   // a stop() during read() must not take it away
+  const auto stream = run->stream;  // a stop() during read() must not take it away
   net::LineReader lines(kMaxEvent);
   bool go_on = true;
   while (go_on) {
@@ -283,7 +291,8 @@ bool Reflector::Impl::handle_line(const RunPtr& run, std::string_view line, Stre
   auto event = parse_json(line, what, kMaxEvent);
   json::value* object = event ? find(*event, {"object"}) : nullptr;
   if (object == nullptr || !object->is_object()) {
-    end.error = Error{Errc::unavailable, "kube.not_json", what + ": the server sent a line that is not a watch event", {}};
+    end.error = Error{
+        Errc::unavailable, "kube.not_json", what + ": the server sent a line that is not a watch event", {}};
     return false;
   }
   const std::string type(get_string(*event, {"type"}));
@@ -308,7 +317,7 @@ bool Reflector::Impl::handle_line(const RunPtr& run, std::string_view line, Stre
     end.fruitful = true;
     if (!version_now.empty()) version = version_now;
   }
-  return true;   // types of a future API are skipped
+  return true;  // types of a future API are skipped
 }
 
 void Reflector::Impl::apply(WatchEventType type, json::value object) {
@@ -321,7 +330,7 @@ void Reflector::Impl::apply(WatchEventType type, json::value object) {
   }
   const auto it = items.find(key);
   if (type == WatchEventType::deleted || !kept) {
-    if (it == items.end()) return;   // never kept, so nobody heard of it
+    if (it == items.end()) return;  // never kept, so nobody heard of it
     const json::value last = kept ? std::move(*kept) : std::move(it->second);
     items.erase(it);
     ++stats.events;
