@@ -111,7 +111,8 @@ Error SqliteDialect::error_of(const std::exception& e, soci::session& session) c
   const auto* se = dynamic_cast<const soci::sqlite3_soci_error*>(&e);
   if (se == nullptr) return Error{Errc::internal, "store.internal", e.what(), {}, 0};
   int system = 0;
-  if (auto* backend = dynamic_cast<soci::sqlite3_session_backend*>(session.get_backend());
+  // Not a dynamic_cast: the library does not export the type's identity.
+  if (auto* backend = static_cast<soci::sqlite3_session_backend*>(session.get_backend());
       backend != nullptr && backend->conn_ != nullptr) {
     system = sqlite_api::sqlite3_system_errno(backend->conn_);
   }

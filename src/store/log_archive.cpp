@@ -108,10 +108,12 @@ Result<std::string> LogArchive::read(std::string_view run_id, std::int64_t offse
     std::string data;
   };
   std::vector<Packed> found;
+  std::size_t wanted = 0;
   OJ_CHECK(db_.read("reading a log", [&]() -> Result<> {
     const auto total = length(run_id);
     if (!total) return fail(no_such_run(run_id));
     if (offset >= *total || max_bytes == 0) return {};
+    wanted = static_cast<std::size_t>(std::min<std::int64_t>(*total - offset, static_cast<std::int64_t>(max_bytes)));
     // No chunk is longer than kMaxLogChunk, which bounds where the first one begins.
     Packed p{};
     Query q(db_.statements(), "SELECT start_at, length, " + db_.dialect().bytes_out("data") +
@@ -124,17 +126,20 @@ Result<std::string> LogArchive::read(std::string_view run_id, std::int64_t offse
     return {};
   }));
   // Unpacked after the lock was given back.
+  const auto hole = [&](std::int64_t at) {
+    return fail(Errc::internal, "store.corrupt",
+                "the archived log of run " + std::string(run_id) + " has a hole at byte " + std::to_string(at),
+                "restore the database from a backup");
+  };
   std::string out;
   for (auto& p : found) {
     const auto at = offset + static_cast<std::int64_t>(out.size());
-    if (p.start > at) {
-      return fail(Errc::internal, "store.corrupt",
-                  "the archived log of run " + std::string(run_id) + " has a hole at byte " + std::to_string(at));
-    }
+    if (p.start > at || p.start + p.length <= at) return hole(at);
     OJ_TRY(const auto packed, db_.dialect().decode_bytes(std::move(p.data)));
     OJ_TRY(const auto data, decompress(packed, p.length, run_id));
-    out.append(data, static_cast<std::size_t>(at - p.start), max_bytes - out.size());
+    out.append(data, static_cast<std::size_t>(at - p.start), wanted - out.size());
   }
+  if (out.size() < wanted) return hole(offset + static_cast<std::int64_t>(out.size()));
   return out;
 }
 

@@ -149,7 +149,10 @@ TEST_F(AuditTest, AWellMadeRecordThatOddJobDidNotWriteIsFoundByTheHead) {
   const std::string hash = audit_hash(e);
   attack("INSERT INTO audit SELECT 11, time_us, type, actor, run_id, detail, hash, '" + hash +
          "' FROM audit WHERE seq = 10");
-  expect_found(11, "appended by something that is not OddJob");
+  const AuditVerdict v = verify();
+  EXPECT_FALSE(v.ok);
+  EXPECT_EQ(v.bad_seq, 11);
+  EXPECT_NE(v.problem.find("appended by something that is not OddJob"), std::string::npos) << v.problem;
 }
 
 TEST_F(AuditTest, AppendingAfterATruncationDoesNotHideIt) {
@@ -176,7 +179,7 @@ TEST_F(AuditTest, ListsByFilterInOrderAndByPage) {
   EXPECT_EQ(store_->list_audit(f, 10)->size(), 2U);
   f.type = "other";
   EXPECT_TRUE(store_->list_audit(f, 10)->empty());
-  const Run r = create(sample_run());
+  const oddjob::Run r = create(sample_run());
   AuditFilter of_run;
   of_run.run_id = r.id;
   EXPECT_EQ(store_->list_audit(of_run, 10)->size(), 1U);
@@ -210,7 +213,7 @@ TEST_F(StoreTest, ADetailOverItsLimitIsRefused) {
 
 TEST_F(StoreTest, AChainOfManyPagesVerifies) {
   // One run's update may carry many records: that makes them in few commits.
-  Run r = create(sample_run());
+  oddjob::Run r = create(sample_run());
   for (int i = 0; i < 5; ++i) {
     auto u = store_->update_run(r, std::vector<AuditEvent>(600, event("many", "ann", {{"pad", std::string(2000, 'x')}})));
     ASSERT_TRUE(u) << u.error().message;

@@ -17,7 +17,7 @@ namespace oddjob::store {
 namespace {
 
 TEST_F(StoreTest, ALockedDatabaseIsUnavailableAndSaysSoInTime) {
-  const Run r = create(sample_run());
+  const oddjob::Run r = create(sample_run());
   {
     Raw other(path());
     ASSERT_EQ(other.exec("BEGIN IMMEDIATE"), "");
@@ -78,7 +78,7 @@ int in_child(const std::function<int()>& fn) {
 int fill(Store& store) {
   int made = 0;
   for (; made < 2000; ++made) {
-    Run r = sample_run();
+    oddjob::Run r = sample_run();
     r.reason = std::string(8000, 'r');
     const std::string id = r.id;
     auto c = store.create_run(std::move(r), "key" + std::to_string(made), "d", event("run.requested"));
@@ -179,14 +179,15 @@ bool crash(const std::string& db, const std::string& point, int n) {
   return true;
 }
 
+struct Picture {
+  std::size_t runs;
+  std::int64_t log, audit;
+  bool final;
+  friend bool operator==(const Picture&, const Picture&) = default;
+};
+
 TEST(Crash, AtAnyCommitLeavesAllOfItOrNothing) {
-  // What is there after the k-th commit: 1 migrates, 2 creates, 3 logs, 4 updates, 5 audits.
-  struct Picture {
-    std::size_t runs;
-    std::int64_t log, audit;
-    bool final;
-    friend bool operator==(const Picture&, const Picture&) = default;
-  };
+  // After the k-th commit: 1 migrates, 2 creates, 3 logs, 4 updates, 5 audits.
   const Picture after[] = {{0, 0, 0, false}, {0, 0, 0, false}, {1, 0, 1, false},
                            {1, 5, 1, false}, {1, 5, 3, true},  {1, 5, 4, true}};
   for (const std::string point : {"store.commit.before", "store.commit.after"}) {

@@ -109,10 +109,10 @@ class StoreTest : public ::testing::Test {
     return o;
   }
   [[nodiscard]] std::string path() const { return dir_.file("oddjob.db"); }
-  Run create(Run r) {
+  oddjob::Run create(oddjob::Run r) {
     auto c = store_->create_run(std::move(r), "", "", event("run.requested"));
     EXPECT_TRUE(c) << c.error().message;
-    return c ? c->run : Run{};
+    return c ? c->run : oddjob::Run{};
   }
 
   TempDir dir_;

@@ -6,7 +6,7 @@
 namespace oddjob::store {
 namespace {
 
-void expect_same(const Run& a, const Run& b) {
+void expect_same(const oddjob::Run& a, const oddjob::Run& b) {
   EXPECT_EQ(a.id, b.id);
   EXPECT_EQ(a.state, b.state);
   EXPECT_EQ(a.version, b.version);
@@ -37,7 +37,7 @@ void expect_same(const Run& a, const Run& b) {
 }
 
 TEST_F(StoreTest, ARunReadsBackAsItWasWritten) {
-  Run r = create(sample_run());
+  oddjob::Run r = create(sample_run());
   EXPECT_EQ(r.version, 1);
   auto got = store_->get_run(r.id);
   ASSERT_TRUE(got) << got.error().message;
@@ -66,7 +66,7 @@ TEST_F(StoreTest, ARunReadsBackAsItWasWritten) {
 }
 
 TEST_F(StoreTest, BytesThatAreNotTextDoNotMakeARunUnreadable) {
-  Run r = sample_run("an\xffn");
+  oddjob::Run r = sample_run("an\xffn");
   r.message = "bad \xc3 byte";
   r = create(r);
   auto got = store_->get_run(r.id);
@@ -75,8 +75,8 @@ TEST_F(StoreTest, BytesThatAreNotTextDoNotMakeARunUnreadable) {
 }
 
 TEST_F(StoreTest, AnUpdateOfAnOldVersionIsRefusedAndChangesNothing) {
-  const Run r = create(sample_run());
-  Run first = r, second = r;
+  const oddjob::Run r = create(sample_run());
+  oddjob::Run first = r, second = r;
   first.progress = "first";
   second.progress = "second";
   ASSERT_TRUE(store_->update_run(first, {event("a")}));
@@ -96,8 +96,8 @@ TEST_F(StoreTest, UpdatingAnUnknownRunSaysSo) {
 }
 
 TEST_F(StoreTest, AnUpdateOfARunFromAListKeepsItsJob) {
-  const Run r = create(sample_run());
-  Run listed = store_->list_runs({}, "", 10)->runs.at(0);
+  const oddjob::Run r = create(sample_run());
+  oddjob::Run listed = store_->list_runs({}, "", 10)->runs.at(0);
   EXPECT_TRUE(listed.job.is_null());
   listed.progress = "x";
   ASSERT_TRUE(store_->update_run(listed, {}));
@@ -106,9 +106,9 @@ TEST_F(StoreTest, AnUpdateOfARunFromAListKeepsItsJob) {
 }
 
 TEST_F(StoreTest, TheLastEightCharactersFindARunUnlessTwoShareThem) {
-  const Run a = create(sample_run());
+  const oddjob::Run a = create(sample_run());
   EXPECT_EQ(store_->get_run(short_run_id(a.id))->id, a.id);
-  Run twin = sample_run();
+  oddjob::Run twin = sample_run();
   twin.id = twin.id.substr(0, 12) + short_run_id(a.id);
   create(twin);
   auto got = store_->get_run(short_run_id(a.id));
@@ -154,7 +154,7 @@ TEST_F(StoreTest, FiltersNarrowAndCombine) {
   create(sample_run("ann", "deploy/payments"));
   create(sample_run("bob", "deploy/payments"));
   create(sample_run("ann", "sts/db"));
-  Run other = sample_run("ann", "deploy/payments");
+  oddjob::Run other = sample_run("ann", "deploy/payments");
   other.workload.name_space = "tools";
   other.state = RunState::failed;
   create(other);
@@ -178,9 +178,9 @@ TEST_F(StoreTest, ACursorThatWasNotGivenOutIsRefused) {
 }
 
 TEST_F(StoreTest, UnfinishedRunsComeOldestFirstWithTheirJobs) {
-  Run a = create(sample_run());
-  const Run b = create(sample_run());
-  const Run c = create(sample_run("ann", "sts/db"));
+  oddjob::Run a = create(sample_run());
+  const oddjob::Run b = create(sample_run());
+  const oddjob::Run c = create(sample_run("ann", "sts/db"));
   EXPECT_EQ(store_->count_active(a.workload).value(), 2);
   a.state = RunState::succeeded;
   ASSERT_TRUE(store_->update_run(a, {}));
@@ -196,7 +196,7 @@ TEST_F(StoreTest, UnfinishedRunsComeOldestFirstWithTheirJobs) {
 // ---- idempotency -----------------------------------------------------------
 
 TEST_F(StoreTest, AKnownKeyGivesTheEarlierRunAndWritesNothing) {
-  const Run r = sample_run();
+  const oddjob::Run r = sample_run();
   auto first = store_->create_run(r, "key-1", "digest-1", event("run.requested"));
   ASSERT_TRUE(first) << first.error().message;
   EXPECT_FALSE(first->replayed);
@@ -224,7 +224,7 @@ TEST_F(StoreTest, EightThreadsWithOneKeyMakeOneRun) {
   std::vector<std::thread> threads;
   std::vector<std::string> ids(8);
   std::vector<int> replayed(8);
-  std::vector<Run> runs;
+  std::vector<oddjob::Run> runs;
   for (int i = 0; i < 8; ++i) runs.push_back(sample_run());
   for (std::size_t i = 0; i < 8; ++i) {
     threads.emplace_back([&, i] {
@@ -243,7 +243,7 @@ TEST_F(StoreTest, EightThreadsWithOneKeyMakeOneRun) {
 }
 
 TEST_F(StoreTest, TwoRunsCannotShareAnId) {
-  const Run r = create(sample_run());
+  const oddjob::Run r = create(sample_run());
   auto again = store_->create_run(r, "", "", event("run.requested"));
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, "store.conflict");
@@ -252,7 +252,7 @@ TEST_F(StoreTest, TwoRunsCannotShareAnId) {
 
 TEST_F(StoreTest, ThreadsThatDoEverythingAtOnceLeaveAValidChain) {
   std::vector<std::thread> threads;
-  std::vector<std::vector<Run>> runs(8);
+  std::vector<std::vector<oddjob::Run>> runs(8);
   for (auto& list : runs) {
     for (int i = 0; i < 10; ++i) list.push_back(sample_run());
   }

@@ -6,7 +6,7 @@ namespace oddjob::store {
 namespace {
 
 TEST_F(StoreTest, EverythingIsThereAfterReopening) {
-  const Run r = create(sample_run());
+  const oddjob::Run r = create(sample_run());
   store_.reset();
   open();
   auto again = store_->get_run(r.id);
@@ -88,7 +88,7 @@ TEST(StoreUrl, MemoryLivesAsLongAsTheStore) {
   o.url = "sqlite::memory:";
   auto s = Store::open(o);
   ASSERT_TRUE(s) << s.error().message;
-  const Run r = sample_run();
+  const oddjob::Run r = sample_run();
   ASSERT_TRUE((*s)->create_run(r, "", "", event("run.requested")));
   EXPECT_TRUE((*s)->get_run(r.id));
   EXPECT_FALSE(std::filesystem::exists(":memory:"));
