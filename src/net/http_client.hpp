@@ -30,7 +30,7 @@ struct HttpClientOptions {
   std::string user_agent = "oddjob";
   Duration connect_timeout = std::chrono::seconds(10);
   bool http2 = true;
-  std::size_t max_connections = 64;
+  std::size_t max_connections = 1024;   // without HTTP/2, each open stream takes one
 };
 
 struct HttpRequest {
