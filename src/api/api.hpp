@@ -1,4 +1,4 @@
-// The REST API (web/openapi.json describes it) as one handler.
+// The REST API (openapi.json describes it) as one handler.
 #pragma once
 
 #include <memory>

@@ -1,0 +1,124 @@
+// From a request to its route: identity, errors, the line in the log.
+#include "api/api.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include "api/answers.hpp"
+#include "api/exchange.hpp"
+#include "api/router.hpp"
+#include "core/digest.hpp"
+#include "core/text.hpp"
+
+namespace oddjob::api {
+namespace {
+
+// Only to be read by people in the audit: a client may say what it likes.
+std::string channel_of(const net::Headers& headers) {
+  const auto agent = headers.get("User-Agent");
+  if (agent.starts_with("oddjob")) return "cli";
+  if (agent.starts_with("Mozilla/")) return "web";
+  return "api";
+}
+
+net::ServerResponse no_such_path(std::string_view path) {
+  return problem_response(
+      Error{Errc::not_found, "api.no_such_path", "there is nothing at " + printable(path, 256), "see /api/v1/openapi.json", 0});
+}
+
+net::ServerResponse wrong_method(std::string_view method, const Match& m) {
+  std::vector<std::string> names(m.allowed.begin(), m.allowed.end());
+  const std::string allowed = join(names, ", ");
+  auto r = problem_of_status(405, printable(method, 32) + " is not possible here, only " + allowed);
+  r.headers.set("Allow", allowed);
+  return r;
+}
+
+}  // namespace
+
+struct Api::Impl {
+  Impl(runs::Engine& engine, store::Store& store, net::BlockingPool& db, auth::Authenticator& auth,
+       ApiOptions options)
+      : services{engine, store, db, auth, std::move(options)} {}
+  Services services;
+
+  net::Task<Answer> run(const Route& route, Exchange& x) {
+    if (route.access == Access::identity) {
+      OJ_CO_TRY(x.caller.subject, co_await services.auth.authenticate(x.request.headers.get("Authorization")));
+      x.caller.channel = channel_of(x.request.headers);
+      x.caller.from = x.request.peer;
+    }
+    co_return co_await route.handler(x);
+  }
+
+  // As run(), but an exception becomes an error.
+  net::Task<Answer> run_safely(const Route& route, Exchange& x) {
+    std::string what;
+    try {
+      co_return co_await run(route, x);
+    } catch (const std::exception& e) {
+      what = e.what();
+    }
+    co_return fail(Errc::internal, "internal", "exception: " + what);
+  }
+
+  static net::ServerResponse problem_of(const Error& e, const Exchange& x) {
+    if (e.code == "api.content_type") {
+      auto r = problem_of_status(415, e.message);
+      r.headers.set("Accept", "application/json");
+      return r;
+    }
+    if (e.kind != Errc::internal) return problem_response(e);
+    const std::string reference = hex_encode(random_bytes(6));
+    spdlog::error("request {} ({} {}) failed [{}]: {}", reference, x.request.method, printable(x.request.path, 256),
+                  e.code, printable(e.message, 4096));
+    return problem_response(e, reference);
+  }
+};
+
+Api::Api(runs::Engine& engine, store::Store& store, net::BlockingPool& db, auth::Authenticator& auth,
+         ApiOptions options)
+    : impl_(std::make_unique<Impl>(engine, store, db, auth, std::move(options))) {}
+Api::~Api() = default;
+
+net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& out) {
+  const auto begin = std::chrono::steady_clock::now();
+  Services& services = impl_->services;
+  Match m = match(request.method, request.path);
+  Exchange x{services, request, out, {}, std::move(m.parameter), 0};
+
+  std::optional<net::ServerResponse> response;
+  if (m.route != nullptr) {
+    auto answer = co_await impl_->run_safely(*m.route, x);
+    if (answer) {
+      response = std::move(*answer);
+    } else if (out.begun()) {
+      spdlog::error("stream {} was cut [{}]: {}", printable(request.path, 256), answer.error().code,
+                    printable(answer.error().message, 4096));
+      out.abort();
+    } else {
+      response = Impl::problem_of(answer.error(), x);
+    }
+  } else {
+    response = m.allowed.empty() ? no_such_path(request.path) : wrong_method(request.method, m);
+  }
+  if (response) {
+    x.status = response->status;
+    (void)co_await out.send(std::move(*response));
+  }
+
+  const auto took = std::chrono::steady_clock::now() - begin;
+  const std::string_view route = m.route != nullptr ? m.route->pattern : "none";
+  // Methods of unknown routes are not labels: anybody could make any number.
+  services.metrics.request(route, m.route != nullptr ? m.route->method : "other", x.status);
+  if (m.route == nullptr || m.route->kind != Kind::stream) services.metrics.duration(route, took);
+  const bool quiet = m.route != nullptr && m.route->kind == Kind::probe && x.status < 400;
+  // The path without its query: what is asked for may be private.
+  spdlog::log(quiet ? spdlog::level::debug : spdlog::level::info, "{} {} {} {} {:.1f} ms from {}",
+              printable(request.method, 32), printable(request.path, 256), x.status,
+              x.caller.subject.user.empty() ? "-" : printable(x.caller.subject.user, 128),
+              std::chrono::duration<double, std::milli>(took).count(), request.peer);
+}
+
+net::ServerResponse Api::problem(int status, std::string_view message) { return problem_of_status(status, message); }
+
+}  // namespace oddjob::api

@@ -1,0 +1,65 @@
+// What a handler gets, and what it gives.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "api/api.hpp"
+#include "api/metrics.hpp"
+#include "core/error.hpp"
+#include "net/async.hpp"
+#include "net/http_server.hpp"
+#include "runs/engine.hpp"
+#include "store/store.hpp"
+
+namespace oddjob::api {
+
+// What all exchanges share. Loop thread only.
+struct Services {
+  runs::Engine& engine;
+  store::Store& store;
+  net::BlockingPool& db;
+  auth::Authenticator& auth;
+  ApiOptions options;
+  Metrics metrics{options.version, options.commit};
+  std::map<std::string, std::size_t, std::less<>> streams_by_user{};
+  // Reading the whole chain may take long; it must not keep `db` from others.
+  std::optional<net::BlockingPool> audit_reader{};
+  // Of /readyz, so that it cannot be used to make the disk busy.
+  std::optional<std::chrono::steady_clock::time_point> pinged{};
+  std::optional<Error> ping_error{};
+};
+
+struct Exchange {
+  Services& services;
+  const net::ServerRequest& request;
+  net::ResponseWriter& out;
+  runs::Caller caller;       // empty on open routes
+  std::string parameter;     // of the path
+  int status = 0;            // set by handlers that answer through `out` themselves
+};
+
+// A response to send; nullopt where the handler has answered through `out`.
+using Answer = Result<std::optional<net::ServerResponse>>;
+using Handler = net::Task<Answer> (*)(Exchange&);
+
+// ---- by resource ------------------------------------------------------------
+net::Task<Answer> create_run(Exchange& x);
+net::Task<Answer> list_runs(Exchange& x);
+net::Task<Answer> get_run(Exchange& x);
+net::Task<Answer> cancel_run(Exchange& x);
+net::Task<Answer> get_log(Exchange& x);
+net::Task<Answer> stream_run(Exchange& x);
+net::Task<Answer> list_workloads(Exchange& x);
+net::Task<Answer> list_audit(Exchange& x);
+net::Task<Answer> export_audit(Exchange& x);
+net::Task<Answer> verify_audit(Exchange& x);
+net::Task<Answer> get_version(Exchange& x);
+net::Task<Answer> get_whoami(Exchange& x);
+net::Task<Answer> get_openapi(Exchange& x);
+net::Task<Answer> get_metrics(Exchange& x);
+net::Task<Answer> get_healthz(Exchange& x);
+net::Task<Answer> get_readyz(Exchange& x);
+
+}  // namespace oddjob::api

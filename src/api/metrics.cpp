@@ -1,0 +1,94 @@
+#include "api/metrics.hpp"
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include "api/answers.hpp"
+#include "api/exchange.hpp"
+
+namespace oddjob::api {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+// Figures that the engine counts; read when asked for.
+MetricFamily reading(std::string name, std::string help, MetricType type, double value) {
+  ClientMetric m;
+  (type == MetricType::Counter ? m.counter.value : m.gauge.value) = value;
+  return {std::move(name), std::move(help), type, {std::move(m)}};
+}
+
+const prometheus::Histogram::BucketBoundaries kBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                                         0.1,   0.25,   0.5,   1,    2.5,   10};
+
+}  // namespace
+
+struct Metrics::Impl {
+  prometheus::Registry registry;
+  prometheus::Family<prometheus::Counter>& requests =
+      prometheus::BuildCounter().Name("oddjob_http_requests_total").Help("Requests answered.").Register(registry);
+  prometheus::Family<prometheus::Histogram>& durations = prometheus::BuildHistogram()
+                                                             .Name("oddjob_http_request_duration_seconds")
+                                                             .Help("Time to answer, streams left out.")
+                                                             .Register(registry);
+  prometheus::Gauge& streams = prometheus::BuildGauge()
+                                   .Name("oddjob_http_streams")
+                                   .Help("Event streams that are open.")
+                                   .Register(registry)
+                                   .Add({});
+};
+
+Metrics::Metrics(std::string_view version, std::string_view commit) : impl_(std::make_unique<Impl>()) {
+  prometheus::BuildGauge()
+      .Name("oddjob_build_info")
+      .Help("Always 1; says which OddJob this is.")
+      .Register(impl_->registry)
+      .Add({{"version", std::string(version)}, {"commit", std::string(commit)}})
+      .Set(1);
+}
+Metrics::~Metrics() = default;
+
+void Metrics::request(std::string_view route, std::string_view method, int status) {
+  impl_->requests
+      .Add({{"route", std::string(route)}, {"method", std::string(method)}, {"code", std::to_string(status)}})
+      .Increment();
+}
+void Metrics::duration(std::string_view route, std::chrono::steady_clock::duration d) {
+  impl_->durations.Add({{"route", std::string(route)}}, kBounds)
+      .Observe(std::chrono::duration<double>(d).count());
+}
+void Metrics::stream_opened() { impl_->streams.Increment(); }
+void Metrics::stream_closed() { impl_->streams.Decrement(); }
+
+std::string Metrics::text(const runs::Engine::Stats& stats, bool ready) const {
+  auto families = impl_->registry.Collect();
+  const auto add = [&](std::string name, std::string help, MetricType type, double value) {
+    families.push_back(reading(std::move(name), std::move(help), type, value));
+  };
+  add("oddjob_runs_active", "Runs that have not ended.", MetricType::Gauge, static_cast<double>(stats.active));
+  add("oddjob_runs_submitted_total", "Runs that were accepted.", MetricType::Counter,
+      static_cast<double>(stats.submitted));
+  add("oddjob_runs_refused_total", "Requests that were refused.", MetricType::Counter,
+      static_cast<double>(stats.refused));
+  add("oddjob_runs_finished_total", "Runs that have ended.", MetricType::Counter,
+      static_cast<double>(stats.finished));
+  add("oddjob_log_bytes_total", "Bytes of logs followed.", MetricType::Counter,
+      static_cast<double>(stats.log_bytes));
+  add("oddjob_engine_ready", "1 when the cluster is watched and runs are taken.", MetricType::Gauge,
+      ready ? 1 : 0);
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+net::Task<Answer> get_metrics(Exchange& x) {
+  const auto& engine = x.services.engine;
+  co_return text_response(200, x.services.metrics.text(engine.stats(), engine.ready()),
+                          "text/plain; version=0.0.4; charset=utf-8");
+}
+
+}  // namespace oddjob::api

@@ -1,0 +1,31 @@
+// What /metrics shows (Prometheus text format).
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "runs/engine.hpp"
+
+namespace oddjob::api {
+
+// Loop thread only.
+class Metrics {
+ public:
+  Metrics(std::string_view version, std::string_view commit);
+  ~Metrics();
+
+  // `route` is the pattern, never the path: paths are without number.
+  void request(std::string_view route, std::string_view method, int status);
+  void duration(std::string_view route, std::chrono::steady_clock::duration d);
+  void stream_opened();
+  void stream_closed();
+  [[nodiscard]] std::string text(const runs::Engine::Stats& stats, bool ready) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace oddjob::api
