@@ -2,194 +2,278 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+#include <atomic>
 #include <boost/asio.hpp>
-#include <csignal>
+#include <condition_variable>
+#include <deque>
+#include <exception>
 #include <list>
+#include <map>
+#include <mutex>
 #include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
 
 namespace oddjob::net {
+namespace asio = boost::asio;
+
 namespace {
 
-namespace asio = boost::asio;
-constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
-// Longer waits overflow the clock's arithmetic.
-constexpr Duration kLongest = std::chrono::hours(24 * 365);
+constexpr auto kQuiet = asio::as_tuple(asio::use_awaitable);
 
-Task<> guarded(std::string name, Task<> task) {
+// Far enough for any wait, near enough not to overflow the clock.
+std::chrono::steady_clock::time_point deadline_after(Duration d) {
+  constexpr Duration longest = std::chrono::hours(24 * 3650);
+  return std::chrono::steady_clock::now() + std::clamp(d, Duration::zero(), longest);
+}
+
+Task<> run_named(std::string name, Task<> task) {
   try {
     co_await std::move(task);
+    co_return;
   } catch (const boost::system::system_error& e) {
     if (e.code() == asio::error::operation_aborted) co_return;
-    spdlog::critical("the coroutine '{}' ended by an exception: {}", name, e.what());
-    std::terminate();
+    spdlog::critical("{}: ended by an exception: {}", name, e.what());
   } catch (const std::exception& e) {
-    spdlog::critical("the coroutine '{}' ended by an exception: {}", name, e.what());
-    std::terminate();
+    spdlog::critical("{}: ended by an exception: {}", name, e.what());
+  } catch (...) {
+    spdlog::critical("{}: ended by an unknown exception", name);
   }
+  spdlog::default_logger()->flush();
+  std::terminate();
 }
 
 }  // namespace
 
-// ---- Loop --------------------------------------------------------------------
+// ---- Loop ------------------------------------------------------------------
 
 struct Loop::Impl {
   asio::io_context context{1};
-  std::atomic<bool> stopped{false};
+  std::atomic<bool> stop_requested = false;
 };
 
-Loop::Loop() : impl_(std::make_unique<Impl>()) {
-  // A peer that goes away is an error of the write, never a signal.
-  std::signal(SIGPIPE, SIG_IGN);
-}
+Loop::Loop() : impl_(std::make_unique<Impl>()) {}
 Loop::~Loop() = default;
 
 void Loop::run() {
-  impl_->stopped = false;
+  // The flag is looked at after restart(), so that a stop() from another thread
+  // is not undone by it.
   impl_->context.restart();
-  impl_->context.run();
+  if (!impl_->stop_requested) impl_->context.run();
+  impl_->stop_requested = false;
 }
 
 void Loop::stop() {
-  impl_->stopped = true;
+  impl_->stop_requested = true;
   impl_->context.stop();
 }
 
 void Loop::spawn(std::string_view name, Task<> task) {
-  asio::co_spawn(impl_->context, guarded(std::string(name), std::move(task)), asio::detached);
+  auto& context = impl_->context;
+  // Posted even from the loop's own thread: the caller goes on first, always.
+  asio::post(context, [&context, named = run_named(std::string(name), std::move(task))]() mutable {
+    asio::co_spawn(context, std::move(named), asio::detached);
+  });
 }
 
 void Loop::post(std::function<void()> fn) { asio::post(impl_->context, std::move(fn)); }
 
-boost::asio::any_io_executor Loop::executor() { return impl_->context.get_executor(); }
+asio::any_io_executor Loop::executor() { return impl_->context.get_executor(); }
 
 void Loop::block_on_erased(Task<> task) {
-  bool done = false;
-  std::exception_ptr thrown;
-  asio::co_spawn(impl_->context, std::move(task), [&](std::exception_ptr e) {
-    thrown = std::move(e);
-    done = true;
-    impl_->context.stop();
+  struct Outcome {
+    bool done = false;
+    std::exception_ptr error;
+  };
+  auto outcome = std::make_shared<Outcome>();
+  auto& context = impl_->context;
+  impl_->stop_requested = false;
+  context.restart();
+  asio::co_spawn(context, std::move(task), [outcome, &context](std::exception_ptr error) {
+    outcome->done = true;
+    outcome->error = std::move(error);
+    context.stop();
   });
-  const auto work = asio::make_work_guard(impl_->context);
-  impl_->stopped = false;
-  while (!done) {
-    impl_->context.restart();
-    impl_->context.run();
-    if (!done && impl_->stopped) throw std::runtime_error("the loop was stopped before the task ended");
-  }
-  if (thrown) std::rethrow_exception(thrown);
+  context.run();
+  impl_->stop_requested = false;
+  if (!outcome->done) throw std::runtime_error("the loop was stopped before the awaited task ended");
+  if (outcome->error) std::rethrow_exception(outcome->error);
 }
 
-// ---- waiting -------------------------------------------------------------------
+// ---- waiting ---------------------------------------------------------------
 
 Task<bool> sleep_for(Duration d) {
-  asio::steady_timer timer(co_await asio::this_coro::executor);
-  timer.expires_after(std::min(d, kLongest));
-  const auto [error] = co_await timer.async_wait(kTuple);
-  co_return !error;
+  asio::steady_timer timer(co_await asio::this_coro::executor, deadline_after(d));
+  auto [ec] = co_await timer.async_wait(kQuiet);
+  co_return !ec;
 }
 
 Task<> yield_now() { co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable); }
 
 Task<int> wait_signal(std::initializer_list<int> signals) {
-  asio::signal_set set(co_await asio::this_coro::executor);
-  for (const int s : signals) set.add(s);
-  const auto [error, number] = co_await set.async_wait(kTuple);
-  co_return error ? 0 : number;
+  // Copied out before the first suspension: the list's array is the caller's temporary.
+  std::vector<int> numbers(signals);
+  return [](std::vector<int> wanted) -> Task<int> {
+    asio::signal_set set(co_await asio::this_coro::executor);
+    for (int number : wanted) set.add(number);
+    co_return co_await set.async_wait(asio::use_awaitable);
+  }(std::move(numbers));
 }
 
-// ---- BlockingPool ----------------------------------------------------------------
+// ---- BlockingPool ----------------------------------------------------------
 
 struct BlockingPool::Impl {
-  asio::thread_pool pool;
-  explicit Impl(unsigned threads) : pool(threads) {}
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::deque<std::function<void()>> jobs;
+  bool closing = false;
+  std::vector<std::thread> threads;
+
+  void work() {
+    for (;;) {
+      std::function<void()> job;
+      {
+        std::unique_lock lock(mutex);
+        wake.wait(lock, [this] { return closing || !jobs.empty(); });
+        if (jobs.empty()) return;
+        job = std::move(jobs.front());
+        jobs.pop_front();
+      }
+      job();
+    }
+  }
+
+  void submit(std::function<void()> job) {
+    {
+      std::lock_guard lock(mutex);
+      jobs.push_back(std::move(job));
+    }
+    wake.notify_one();
+  }
 };
 
-BlockingPool::BlockingPool(unsigned threads) : impl_(std::make_unique<Impl>(std::max(threads, 1U))) {}
-BlockingPool::~BlockingPool() { impl_->pool.join(); }
+BlockingPool::BlockingPool(unsigned threads) : impl_(std::make_unique<Impl>()) {
+  for (unsigned i = 0; i < std::max(threads, 1U); ++i) impl_->threads.emplace_back([p = impl_.get()] { p->work(); });
+}
+
+BlockingPool::~BlockingPool() {
+  {
+    std::lock_guard lock(impl_->mutex);
+    impl_->closing = true;
+  }
+  impl_->wake.notify_all();
+  for (auto& thread : impl_->threads) thread.join();
+}
 
 Task<> BlockingPool::offload_erased(std::function<void()> fn) {
-  auto executor = co_await asio::this_coro::executor;
-  auto& pool = impl_->pool;
-  auto initiate = [executor, &pool, &fn](auto handler) {
-    auto work = asio::make_work_guard(executor);
-    asio::post(pool, [handler = std::move(handler), work = std::move(work), &fn]() mutable {
-      std::exception_ptr thrown;
+  auto initiate = [pool = impl_.get(), &fn](auto handler) {
+    auto executor = asio::prefer(asio::get_associated_executor(handler), asio::execution::outstanding_work.tracked);
+    // std::function wants a copyable target, a completion handler is not one.
+    auto held = std::make_shared<decltype(handler)>(std::move(handler));
+    pool->submit([held = std::move(held), executor = std::move(executor), &fn]() mutable {
+      std::exception_ptr error;
       try {
         fn();
       } catch (...) {
-        thrown = std::current_exception();
+        error = std::current_exception();
       }
-      auto back = work.get_executor();
-      asio::post(back, [handler = std::move(handler), thrown]() mutable { std::move(handler)(thrown); });
+      // From here on the frame that owns fn may go at any moment.
+      asio::post(executor, [handler = std::move(*held), error]() mutable { std::move(handler)(error); });
     });
   };
-  co_await asio::async_initiate<decltype(asio::use_awaitable), void(std::exception_ptr)>(std::move(initiate), asio::use_awaitable);
+  co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr)>(std::move(initiate),
+                                                                                          asio::use_awaitable);
 }
 
-// ---- Notifier --------------------------------------------------------------------
+// ---- Notifier --------------------------------------------------------------
 
 struct Notifier::Impl {
   std::uint64_t ticket = 0;
-  std::list<asio::steady_timer*> waiters;
+  bool closed = false;
+  std::list<asio::steady_timer*> waiting;
+
+  void wake() {
+    for (auto* timer : waiting) timer->cancel();
+  }
 };
 
 Notifier::Notifier() : impl_(std::make_shared<Impl>()) {}
-Notifier::~Notifier() = default;
+
+Notifier::~Notifier() {
+  impl_->closed = true;
+  impl_->wake();
+}
 
 void Notifier::notify_all() {
   ++impl_->ticket;
-  for (auto* timer : impl_->waiters) timer->cancel();
+  impl_->wake();
 }
 
 std::uint64_t Notifier::ticket() const noexcept { return impl_->ticket; }
 
+namespace {
+
+// Keeps one waiter's timer in the list for exactly as long as its frame lives.
+template <class Impl>
+class Waiting {
+ public:
+  Waiting(Impl& impl, asio::steady_timer& timer) : impl_(impl) { at_ = impl_.waiting.insert(impl_.waiting.end(), &timer); }
+  ~Waiting() { impl_.waiting.erase(at_); }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+ private:
+  Impl& impl_;
+  std::list<asio::steady_timer*>::iterator at_;
+};
+
+}  // namespace
+
 Task<bool> Notifier::wait_beyond(std::uint64_t seen, Duration timeout) {
-  // Held, so that the notifier may go away while somebody waits.
-  const auto impl = impl_;
+  auto impl = impl_;  // the Notifier may go while we wait
   if (impl->ticket > seen) co_return true;
-  if (timeout <= Duration::zero()) co_return false;
-  asio::steady_timer timer(co_await asio::this_coro::executor);
-  timer.expires_after(std::min(timeout, kLongest));
-  struct Registered {
-    Impl& impl;
-    std::list<asio::steady_timer*>::iterator at;
-    ~Registered() { impl.waiters.erase(at); }
-  } registered{*impl, impl->waiters.insert(impl->waiters.end(), &timer)};
-  co_await timer.async_wait(kTuple);
+  if (impl->closed) co_return false;
+  asio::steady_timer timer(co_await asio::this_coro::executor, deadline_after(timeout));
+  Waiting<Impl> waiting(*impl, timer);
+  co_await timer.async_wait(kQuiet);
   co_return impl->ticket > seen;
 }
 
-// ---- CancelToken -----------------------------------------------------------------
+// ---- CancelToken -----------------------------------------------------------
 
 struct CancelToken::Impl {
   bool cancelled = false;
-  std::uint64_t next = 1;
-  std::vector<std::pair<std::uint64_t, std::function<void()>>> callbacks;
+  std::uint64_t next_id = 1;
+  std::map<std::uint64_t, std::function<void()>> callbacks;
 };
 
 CancelToken::CancelToken() : impl_(std::make_shared<Impl>()) {}
 
 void CancelToken::cancel() {
-  if (impl_->cancelled) return;
-  impl_->cancelled = true;
-  const auto callbacks = std::move(impl_->callbacks);
-  for (const auto& [id, fn] : callbacks) fn();
+  auto impl = impl_;  // a callback may drop the last handle
+  if (impl->cancelled) return;
+  impl->cancelled = true;
+  // One at a time: a callback may remove another.
+  while (!impl->callbacks.empty()) {
+    auto node = impl->callbacks.extract(impl->callbacks.begin());
+    node.mapped()();
+  }
 }
 
 bool CancelToken::cancelled() const noexcept { return impl_->cancelled; }
 
 std::uint64_t CancelToken::on_cancel(std::function<void()> fn) {
+  const auto id = impl_->next_id++;
   if (impl_->cancelled) {
     fn();
-    return 0;
+  } else {
+    impl_->callbacks.emplace(id, std::move(fn));
   }
-  impl_->callbacks.emplace_back(impl_->next, std::move(fn));
-  return impl_->next++;
+  return id;
 }
 
-void CancelToken::remove(std::uint64_t id) {
-  std::erase_if(impl_->callbacks, [id](const auto& entry) { return entry.first == id; });
-}
+void CancelToken::remove(std::uint64_t id) { impl_->callbacks.erase(id); }
 
 }  // namespace oddjob::net

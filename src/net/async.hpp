@@ -42,7 +42,8 @@ class Loop {
   // Thread-safe.
   void spawn(std::string_view name, Task<> task);
   void post(std::function<void()> fn);                // thread-safe
-  // Runs `task` to its end on this loop from outside of it (tests, CLI).
+  // Runs `task` to its end on this loop from outside of it (tests, CLI), and
+  // rethrows what it threw; throws std::runtime_error if stop() came first.
   template <class T>
   T block_on(Task<T> task);
   boost::asio::any_io_executor executor();
@@ -64,7 +65,7 @@ Task<> yield_now();
 class BlockingPool {
  public:
   explicit BlockingPool(unsigned threads = 1);
-  ~BlockingPool();   // waits for what is running
+  ~BlockingPool();   // waits for all that was handed to it
   template <class F>
   Task<std::invoke_result_t<F&>> offload(F fn);
  private:
@@ -84,7 +85,7 @@ class Notifier {
   // Number of notifications so far; pass it to wait_beyond so none is missed.
   [[nodiscard]] std::uint64_t ticket() const noexcept;
   // Returns true when ticket() > seen, false when `timeout` passed first or the
-  // coroutine was cancelled.
+  // coroutine was cancelled, or the Notifier was destroyed.
   Task<bool> wait_beyond(std::uint64_t seen, Duration timeout);
  private:
   struct Impl;
@@ -116,10 +117,12 @@ T Loop::block_on(Task<T> task) {
   if constexpr (std::is_void_v<T>) {
     block_on_erased(std::move(task));
   } else {
-    std::optional<T> out;
-    auto wrap = [](Task<T> t, std::optional<T>& o) -> Task<> { o.emplace(co_await std::move(t)); };
+    auto out = std::make_shared<std::optional<T>>();  // shared: the task may outlive a stopped wait
+    auto wrap = [](Task<T> t, std::shared_ptr<std::optional<T>> o) -> Task<> {
+      o->emplace(co_await std::move(t));
+    };
     block_on_erased(wrap(std::move(task), out));
-    return std::move(*out);
+    return std::move(**out);
   }
 }
 

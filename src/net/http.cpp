@@ -1,7 +1,5 @@
 #include "net/http.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 
@@ -11,97 +9,131 @@ namespace oddjob::net {
 namespace {
 
 bool same_name(std::string_view a, std::string_view b) noexcept {
-  return std::ranges::equal(a, b, [](char x, char y) {
-    const auto low = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-    return low(x) == low(y);
-  });
+  auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
-int hex_digit(char c) noexcept {
+int hex_value(char c) noexcept {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
 }
 
+bool unreserved(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '_' || c == '~';
+}
+
+std::unexpected<Error> malformed(std::string_view what) {
+  return fail(Errc::invalid_argument, "url.malformed", "malformed URL: " + std::string(what));
+}
+
+Result<int> parse_port(std::string_view text) {
+  int port = 0;
+  auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (ec != std::errc() || end != text.data() + text.size() || port < 1 || port > 65535) {
+    return malformed("the port is not a number from 1 to 65535");
+  }
+  return port;
+}
+
+// "host", "host:port", "[v6]:port".
+Result<> parse_authority(std::string_view authority, Url& url) {
+  if (authority.find('@') != std::string_view::npos) return malformed("it holds credentials");
+  std::string_view host = authority;
+  std::string_view port;
+  bool has_port = false;
+  if (authority.starts_with('[')) {
+    const auto close = authority.find(']');
+    if (close == std::string_view::npos) return malformed("'[' without ']'");
+    host = authority.substr(1, close - 1);
+    if (host.find_first_not_of("0123456789abcdefABCDEF:.%") != std::string_view::npos) {
+      return malformed("what is in brackets is no IPv6 address");
+    }
+    const auto rest = authority.substr(close + 1);
+    if (!rest.empty() && rest[0] != ':') return malformed("unexpected text after ']'");
+    has_port = !rest.empty();
+    if (has_port) port = rest.substr(1);
+  } else if (const auto colon = authority.find(':'); colon != std::string_view::npos) {
+    host = authority.substr(0, colon);
+    port = authority.substr(colon + 1);
+    has_port = true;
+    if (port.find(':') != std::string_view::npos) return malformed("an IPv6 address needs brackets");
+  }
+  if (host.empty()) return malformed("the host is missing");
+  if (host.find_first_of("\\^`{}|\"<>") != std::string_view::npos) return malformed("the host has a bad character");
+  url.host = ascii_lower(host);
+  if (has_port && !port.empty()) {
+    OJ_TRY(url.port, parse_port(port));
+  }
+  return {};
+}
+
 }  // namespace
 
 void Headers::set(std::string_view name, std::string value) {
-  for (auto& [key, old] : items_) {
-    if (same_name(key, name)) {
-      old = std::move(value);
-      return;
-    }
+  auto at = std::find_if(items_.begin(), items_.end(), [&](const auto& item) { return same_name(item.first, name); });
+  if (at == items_.end()) {
+    items_.emplace_back(name, std::move(value));
+    return;
   }
-  add(std::string(name), std::move(value));
+  at->second = std::move(value);
+  items_.erase(std::remove_if(at + 1, items_.end(), [&](const auto& item) { return same_name(item.first, name); }),
+               items_.end());
 }
 
 std::string_view Headers::get(std::string_view name) const noexcept {
-  for (const auto& [key, value] : items_)
+  for (const auto& [key, value] : items_) {
     if (same_name(key, name)) return value;
+  }
   return {};
 }
 
 bool Headers::has(std::string_view name) const noexcept {
-  return std::ranges::any_of(items_, [&](const auto& item) { return same_name(item.first, name); });
+  return std::any_of(items_.begin(), items_.end(), [&](const auto& item) { return same_name(item.first, name); });
 }
 
 Result<Url> parse_url(std::string_view text) {
-  const auto bad = [&](std::string_view why) {
-    // The user part of a URL may be a secret.
-    const auto at = text.find('@');
-    return fail(Errc::invalid_argument, "url.malformed",
-                fmt::format("'{}' is not an http or https URL: {}", printable(at == std::string_view::npos ? text : text.substr(at + 1), 200), why));
-  };
   Url url;
-  std::string_view rest = text;
-  if (rest.find_first_of(" \t\r\n\"<>\\^`{|}") != std::string_view::npos || rest.find('\0') != std::string_view::npos)
-    return bad("it has a character that must be percent-encoded");
-  const auto scheme = rest.find("://");
-  if (scheme == std::string_view::npos) {
-    if (!rest.starts_with('/')) return bad("it has no scheme");
-  } else {
-    url.scheme = ascii_lower(rest.substr(0, scheme));
-    if (url.scheme != "http" && url.scheme != "https") return bad("the scheme is another");
-    rest.remove_prefix(scheme + 3);
-    const auto end = rest.find_first_of("/?#");
-    std::string_view authority = rest.substr(0, end);
-    rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end);
-    if (authority.find('@') != std::string_view::npos) return bad("credentials in a URL are not supported");
-    std::string_view port;
-    if (authority.starts_with('[')) {
-      const auto close = authority.find(']');
-      if (close == std::string_view::npos) return bad("'[' without ']'");
-      url.host = std::string(authority.substr(1, close - 1));
-      authority.remove_prefix(close + 1);
-      if (!authority.empty() && authority[0] != ':') return bad("text after ']'");
-      if (!authority.empty()) port = authority.substr(1);
-    } else {
-      const auto colon = authority.rfind(':');
-      url.host = std::string(authority.substr(0, colon));
-      if (colon != std::string_view::npos) port = authority.substr(colon + 1);
-    }
-    if (url.host.empty()) return bad("it has no host");
-    url.port = url.scheme == "https" ? 443 : 80;
-    if (!port.empty()) {
-      const auto [last, ec] = std::from_chars(port.data(), port.data() + port.size(), url.port);
-      if (ec != std::errc{} || last != port.data() + port.size() || url.port < 1 || url.port > 65535) return bad("the port is no number from 1 to 65535");
-    }
+  for (char c : text) {
+    if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f) return malformed("it holds a space or control character");
   }
-  rest = rest.substr(0, rest.find('#'));
-  const auto question = rest.find('?');
-  url.path = std::string(rest.substr(0, question));
-  if (url.path.empty()) url.path = "/";
-  if (question != std::string_view::npos) url.query = std::string(rest.substr(question + 1));
+  if (const auto fragment = text.find('#'); fragment != std::string_view::npos) text = text.substr(0, fragment);
+  if (!text.starts_with('/')) {
+    const auto scheme_end = text.find("://");
+    if (scheme_end == std::string_view::npos) return malformed("it starts with neither http://, https:// nor /");
+    url.scheme = ascii_lower(text.substr(0, scheme_end));
+    if (url.scheme != "http" && url.scheme != "https") return malformed("the scheme is neither http nor https");
+    url.port = url.scheme == "https" ? 443 : 80;
+    text = text.substr(scheme_end + 3);
+    const auto authority_end = std::min(text.find_first_of("/?"), text.size());
+    OJ_CHECK(parse_authority(text.substr(0, authority_end), url));
+    text = text.substr(authority_end);
+  }
+  const auto question = text.find('?');
+  if (question != std::string_view::npos) {
+    url.query = text.substr(question + 1);
+    text = text.substr(0, question);
+  }
+  url.path = text.empty() ? "/" : std::string(text);
   return url;
 }
 
 std::string percent_encode(std::string_view s) {
+  constexpr char digits[] = "0123456789ABCDEF";
   std::string out;
-  for (const char c : s) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain) out += c;
-    else out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+  out.reserve(s.size());
+  for (char c : s) {
+    if (unreserved(c)) {
+      out += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += '%';
+      out += digits[byte >> 4];
+      out += digits[byte & 15];
+    }
   }
   return out;
 }
@@ -110,44 +142,43 @@ Result<std::string> percent_decode(std::string_view s, bool plus_is_space) {
   std::string out;
   out.reserve(s.size());
   for (std::size_t i = 0; i < s.size(); ++i) {
-    if (s[i] == '+' && plus_is_space) {
-      out += ' ';
-    } else if (s[i] == '%') {
-      if (i + 2 >= s.size() || hex_digit(s[i + 1]) < 0 || hex_digit(s[i + 2]) < 0)
-        return fail(Errc::invalid_argument, "url.malformed", fmt::format("'{}' has a '%' that is not followed by two hex digits", printable(s, 100)));
-      out += static_cast<char>(hex_digit(s[i + 1]) * 16 + hex_digit(s[i + 2]));
+    if (s[i] == '%') {
+      const int high = i + 2 < s.size() ? hex_value(s[i + 1]) : -1;
+      const int low = i + 2 < s.size() ? hex_value(s[i + 2]) : -1;
+      if (high < 0 || low < 0) return malformed("'%' is not followed by two hexadecimal digits");
+      out += static_cast<char>(high * 16 + low);
       i += 2;
     } else {
-      out += s[i];
+      out += plus_is_space && s[i] == '+' ? ' ' : s[i];
     }
   }
   return out;
 }
 
 Result<Query> Query::parse(std::string_view encoded) {
-  Query out;
-  if (encoded.empty()) return out;
-  for (const auto& part : split(encoded, '&')) {
-    if (part.empty()) continue;
-    const auto equals = part.find('=');
-    OJ_TRY(auto name, percent_decode(std::string_view(part).substr(0, equals), true));
-    std::string value;
-    if (equals != std::string::npos) {
-      OJ_TRY(value, percent_decode(std::string_view(part).substr(equals + 1), true));
-    }
-    out.add(std::move(name), std::move(value));
+  Query query;
+  while (!encoded.empty()) {
+    const auto end = std::min(encoded.find('&'), encoded.size());
+    const auto pair = encoded.substr(0, end);
+    encoded.remove_prefix(std::min(end + 1, encoded.size()));
+    if (pair.empty()) continue;
+    const auto equals = std::min(pair.find('='), pair.size());
+    OJ_TRY(auto name, percent_decode(pair.substr(0, equals), true));
+    OJ_TRY(auto value, percent_decode(pair.substr(std::min(equals + 1, pair.size())), true));
+    query.add(std::move(name), std::move(value));
   }
-  return out;
+  return query;
 }
 
 std::string_view Query::get(std::string_view name) const noexcept {
-  for (const auto& [key, value] : items_)
+  for (const auto& [key, value] : items_) {
     if (key == name) return value;
+  }
   return {};
 }
 
 bool Query::has(std::string_view name) const noexcept {
-  return std::ranges::any_of(items_, [&](const auto& item) { return item.first == name; });
+  return std::any_of(items_.begin(), items_.end(), [&](const auto& item) { return item.first == name; });
 }
 
 bool Query::flag(std::string_view name) const noexcept {
@@ -157,9 +188,11 @@ bool Query::flag(std::string_view name) const noexcept {
 
 std::string Query::encode() const {
   std::string out;
-  for (const auto& [key, value] : items_) {
+  for (const auto& [name, value] : items_) {
     if (!out.empty()) out += '&';
-    out += percent_encode(key) + "=" + percent_encode(value);
+    out += percent_encode(name);
+    out += '=';
+    out += percent_encode(value);
   }
   return out;
 }
@@ -171,25 +204,40 @@ std::string_view status_text(int status) noexcept {
     case 200: return "OK";
     case 201: return "Created";
     case 202: return "Accepted";
+    case 203: return "Non-Authoritative Information";
     case 204: return "No Content";
+    case 205: return "Reset Content";
     case 206: return "Partial Content";
+    case 300: return "Multiple Choices";
     case 301: return "Moved Permanently";
     case 302: return "Found";
+    case 303: return "See Other";
     case 304: return "Not Modified";
+    case 307: return "Temporary Redirect";
+    case 308: return "Permanent Redirect";
     case 400: return "Bad Request";
     case 401: return "Unauthorized";
+    case 402: return "Payment Required";
     case 403: return "Forbidden";
     case 404: return "Not Found";
     case 405: return "Method Not Allowed";
     case 406: return "Not Acceptable";
+    case 407: return "Proxy Authentication Required";
     case 408: return "Request Timeout";
     case 409: return "Conflict";
     case 410: return "Gone";
     case 411: return "Length Required";
+    case 412: return "Precondition Failed";
     case 413: return "Content Too Large";
+    case 414: return "URI Too Long";
     case 415: return "Unsupported Media Type";
     case 416: return "Range Not Satisfiable";
+    case 417: return "Expectation Failed";
+    case 421: return "Misdirected Request";
     case 422: return "Unprocessable Content";
+    case 425: return "Too Early";
+    case 426: return "Upgrade Required";
+    case 428: return "Precondition Required";
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 499: return "Client Closed Request";
@@ -198,7 +246,9 @@ std::string_view status_text(int status) noexcept {
     case 502: return "Bad Gateway";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
-    default: return status < 400 ? "OK" : "Error";
+    case 505: return "HTTP Version Not Supported";
+    case 507: return "Insufficient Storage";
+    default: return "Unknown";
   }
 }
 
