@@ -57,6 +57,7 @@ Client::Impl::Impl(net::Loop& l, Config c, ClientOptions o)
 void Client::Impl::close() {
   closed = true;
   credentials->close();
+  parser_.reset();  // waits for what it parses
   http_.reset();
   retired_.clear();
 }
@@ -193,6 +194,7 @@ net::Task<Result<json::value>> Client::Impl::parse(Ptr self, std::string what, n
   if (response.body.size() <= kParseOnLoop) {
     parsed = parse_json(response.body, what, self->options.max_body);
   } else {
+    if (self->closed) co_return fail(closed_error());
     if (!self->parser_) self->parser_.emplace(1U);
     auto work = [&response, &what, max = self->options.max_body] {
       return parse_json(response.body, what, max);

@@ -144,6 +144,7 @@ net::Task<Result<>> Credentials::run_plugin(std::shared_ptr<Credentials> self, S
 }
 
 net::Task<> Credentials::plugin_task(std::shared_ptr<Credentials> self) {
+  if (self->closed_) co_return;
   if (!self->pool_) self->pool_.emplace(1U);
   auto run = [raw = self.get()] {
     return run_exec_plugin(*raw->config_.exec, raw->config_, raw->exec_timeout_, raw->stop_);
@@ -165,6 +166,9 @@ net::Task<> Credentials::plugin_task(std::shared_ptr<Credentials> self) {
 void Credentials::close() {
   closed_ = true;
   stop_.store(true);
+  // Waits until the plugin is killed: its thread must not come back to a loop
+  // that is gone.
+  pool_.reset();
   finished_.notify_all();
 }
 

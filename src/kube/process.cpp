@@ -134,8 +134,9 @@ ProcessResult run_process(const ProcessRequest& request, const std::atomic<bool>
     if (result.end != ProcessEnd::exited) break;
   }
   if (!exited) {
-    ::kill(-pid, SIGTERM);
-    for (int i = 0; i < 50 && !exited; ++i) {
+    // One that is merely late may tidy up; where somebody waits to close, no.
+    if (result.end == ProcessEnd::timed_out) ::kill(-pid, SIGTERM);
+    for (int i = 0; i < 50 && !exited && result.end == ProcessEnd::timed_out; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
       exited = ::waitpid(pid, &wait_status, WNOHANG) != 0;
     }

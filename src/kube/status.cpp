@@ -76,23 +76,28 @@ Error classify(int status, std::string_view reason, std::string message) {
   return e;
 }
 
-std::string describe_body(const net::Headers& headers, std::string_view body) {
-  const std::string_view type = headers.get("Content-Type");
-  std::string_view words = trim(body.substr(0, std::min<std::size_t>(body.size(), 400)));
+// On one line: webhooks like to answer in paragraphs.
+std::string flatten(std::string_view text) {
   std::string flat;
-  for (const char c : words) {
+  for (const char c : trim(text)) {
     const bool space = c == '\n' || c == '\r' || c == '\t' || c == ' ';
     if (space && (flat.empty() || flat.back() == ' ')) continue;
     flat += space ? ' ' : c;
   }
+  return flat;
+}
+
+std::string describe_body(const net::Headers& headers, std::string_view body) {
+  const std::string_view type = headers.get("Content-Type");
+  const std::string flat = flatten(body.substr(0, 400));
   return fmt::format("{}, {} bytes{}", type.empty() ? "no content type" : printable(type, 80), body.size(),
                      flat.empty() ? std::string() : ": " + printable(flat, 120));
 }
 
 // `secretName "x" not found` says what; "Unauthorized" says nothing without the call.
 std::string with_call(std::string_view what, std::string_view message) {
-  if (message.find('"') != std::string_view::npos) return printable(message, kMessageBytes);
-  return fmt::format("{}: {}", what, printable(message, kMessageBytes));
+  if (message.find('"') != std::string_view::npos) return printable(flatten(message), kMessageBytes);
+  return fmt::format("{}: {}", what, printable(flatten(message), kMessageBytes));
 }
 
 }  // namespace

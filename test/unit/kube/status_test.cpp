@@ -62,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(
              "admission webhook \"gatekeeper.sh\" denied the request: no latest tag", Errc::forbidden,
              "kube.admission"},
         Case{"webhook_400", 400, "BadRequest",
-             "admission webhook \"v.kyverno.svc\" denied the request: \n\nresource blocked", Errc::forbidden,
+             "admission webhook \"v.kyverno.svc\" denied the request: resource blocked", Errc::forbidden,
              "kube.admission"},
         Case{"policy_422", 422, "Invalid",
              "jobs.batch \"x\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: "
@@ -89,6 +89,13 @@ TEST(Status, MessagesThatNameNothingAreGivenTheCall) {
   const Error e =
       error_from_answer("GET /api/v1/pods", 401, {}, status_body(401, "Unauthorized", "Unauthorized"));
   EXPECT_EQ(e.message, "GET /api/v1/pods: Unauthorized");
+}
+
+TEST(Status, AWebhooksParagraphsBecomeOneLine) {
+  const Error e = error_from_answer(
+      "POST /x", 403, {},
+      status_body(403, "Forbidden", "admission webhook \"k\" denied the request: \n\n  no\n"));
+  EXPECT_EQ(e.message, "admission webhook \"k\" denied the request: no");
 }
 
 TEST(Status, HtmlOfAProxyIsNamedAndCutShort) {
