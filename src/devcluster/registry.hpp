@@ -33,8 +33,9 @@ struct DeleteRequest {
   bool dry_run = false;
 };
 
-// Errors carry what a Kubernetes Status needs: `code` is the Status reason
-// ("AlreadyExists", "Invalid", "NotFound", "Conflict", "Forbidden", …).
+// Errors carry what a Kubernetes Status needs: `code` is the Status reason, `hint`
+// (where it is not empty) the JSON text of its `details`. Reasons:
+// "AlreadyExists", "Invalid", "NotFound", "Conflict", "Forbidden", "BadRequest", …
 class Registry {
  public:
   explicit Registry(Storage& storage);

@@ -1,0 +1,26 @@
+// Defaulting and validation of objects, as far as the dev cluster does it. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/json.hpp"
+#include "devcluster/registry.hpp"
+
+namespace oddjob::devcluster {
+
+// Fills in what a real API server would (the fields that clients look at).
+void apply_defaults(const ResourceInfo& r, json::value& object);
+
+// One thing that is wrong with an object.
+struct Cause {
+  std::string reason;    // FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, …
+  std::string field, message;
+};
+// Everything that is wrong; `before` is null at creation.
+std::vector<Cause> validate_object(const ResourceInfo& r, const json::value& object, const json::value* before);
+// The Invalid error for these causes, worded as a real API server words it.
+Error invalid(const ResourceInfo& r, std::string_view name, const std::vector<Cause>& causes);
+
+}  // namespace oddjob::devcluster
