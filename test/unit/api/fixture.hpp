@@ -11,6 +11,7 @@
 #include "net/http_client.hpp"
 #include "net/http_server.hpp"
 #include "net/sse.hpp"
+#include "schema.hpp"
 #include "scripted_engine.hpp"
 
 namespace oddjob::api {
@@ -78,9 +79,11 @@ class ApiTest : public ::testing::Test {
     r.timeout = std::chrono::seconds(10);
     return r;
   }
-  net::HttpResponse call(std::string method, const std::string& path, const Call& c) {
-    auto r = loop_.block_on(client_->fetch(request(std::move(method), path, c)));
+  // Also checks that openapi.json describes the answer.
+  net::HttpResponse call(const std::string& method, const std::string& path, const Call& c) {
+    auto r = loop_.block_on(client_->fetch(request(method, path, c)));
     EXPECT_TRUE(r) << path << ": " << (r ? "" : r.error().message);
+    if (r) expect_described(method, path, *r);
     return r.value_or(net::HttpResponse{});
   }
   net::HttpResponse get(const std::string& path, std::string user = "ann") {

@@ -23,6 +23,7 @@ struct EngineScript {
   std::vector<runs::Caller> callers;           // of submit, dry_run, cancel
   std::vector<RunRequest> requests;
   net::Notifier changed;
+  Time last{};                                 // when the last run was created
 
   static EngineScript*& current() {
     static EngineScript* script = nullptr;
