@@ -122,8 +122,8 @@ TEST_F(Objects, MergePatchSetsAndRemovesKeys) {
 
 TEST_F(Objects, JsonPatchTestsBeforeItChanges) {
   create(resources::config_maps, config_map("a"));
-  const auto op = [](std::string_view op, std::string_view path, std::string_view value) -> json::value {
-    return {{"op", op}, {"path", path}, {"value", value}};
+  const auto op = [](std::string_view what, std::string_view path, std::string_view value) -> json::value {
+    return {{"op", what}, {"path", path}, {"value", value}};
   };
   const auto good =
       run(api().patch(resources::config_maps, ns(), "a", kube::PatchType::json_patch,
