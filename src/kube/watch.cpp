@@ -238,8 +238,12 @@ net::Task<Reflector::Impl::StreamEnd> Reflector::Impl::watch(Ptr self, RunPtr ru
   StreamEnd end;
   ++self->stats.watches;
   const auto began = Steady::now();
+  // A little less than asked for, so that watches opened together do not end together.
+  const auto spread = static_cast<std::int64_t>(0.1 * random_unit() *
+                                                static_cast<double>(self->options.watch_timeout.count()));
   auto opening = self->client->open_watch(self->resource, self->options.list, self->version,
-                                          self->options.watch_timeout, self->options.idle_timeout);
+                                          self->options.watch_timeout - std::chrono::seconds(spread),
+                                          self->options.idle_timeout);
   Result<net::HttpStream> opened = co_await std::move(opening);
   if (run->stopped) co_return end;
   if (!opened) {
