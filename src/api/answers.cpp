@@ -9,23 +9,36 @@ namespace {
 // The code where only a status is known: what the HTTP server finds by itself.
 std::string_view code_of_status(int status) {
   switch (status) {
-    case 400: return "http.bad_request";
-    case 404: return "api.no_such_path";
-    case 405: return "api.method_not_allowed";
-    case 408: return "http.timeout";
-    case 413: return "http.too_large";
+    case 400:
+      return "http.bad_request";
+    case 404:
+      return "api.no_such_path";
+    case 405:
+      return "api.method_not_allowed";
+    case 408:
+      return "http.timeout";
+    case 413:
+      return "http.too_large";
     case 414:
-    case 431: return "http.header_too_large";
-    case 415: return "api.content_type";
-    case 503: return "http.busy";
-    default: return status >= 500 ? "http.error" : "http.bad_request";
+    case 431:
+      return "http.header_too_large";
+    case 415:
+      return "api.content_type";
+    case 503:
+      return "http.busy";
+    default:
+      return status >= 500 ? "http.error" : "http.bad_request";
   }
 }
 
-net::ServerResponse problem(int status, std::string_view code, std::string_view detail, std::string_view hint) {
+net::ServerResponse problem(int status, std::string_view code, std::string_view detail,
+                            std::string_view hint) {
   // What came from outside may not be UTF-8, and JSON must be.
-  json::object body{{"type", "about:blank"}, {"title", net::status_text(status)}, {"status", status},
-                    {"code", to_valid_utf8(code)}, {"detail", to_valid_utf8(detail)}};
+  json::object body{{"type", "about:blank"},
+                    {"title", net::status_text(status)},
+                    {"status", status},
+                    {"code", to_valid_utf8(code)},
+                    {"detail", to_valid_utf8(detail)}};
   if (!hint.empty()) body["hint"] = to_valid_utf8(hint);
   net::ServerResponse r = json_response(status, body);
   r.headers.set("Content-Type", "application/problem+json");

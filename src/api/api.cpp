@@ -21,8 +21,9 @@ std::string channel_of(const net::Headers& headers) {
 }
 
 net::ServerResponse no_such_path(std::string_view path) {
-  return problem_response(
-      Error{Errc::not_found, "api.no_such_path", "there is nothing at " + printable(path, 256), "see /api/v1/openapi.json", 0});
+  return problem_response(Error{Errc::not_found, "api.no_such_path",
+                                "there is nothing at " + printable(path, 256), "see /api/v1/openapi.json",
+                                0});
 }
 
 net::ServerResponse wrong_method(std::string_view method, const Match& m) {
@@ -43,7 +44,8 @@ struct Api::Impl {
 
   net::Task<Answer> run(const Route& route, Exchange& x) {
     if (route.access == Access::identity) {
-      OJ_CO_TRY(x.caller.subject, co_await services.auth.authenticate(x.request.headers.get("Authorization")));
+      OJ_CO_TRY(x.caller.subject,
+                co_await services.auth.authenticate(x.request.headers.get("Authorization")));
       x.caller.channel = channel_of(x.request.headers);
       x.caller.from = x.request.peer;
     }
@@ -69,8 +71,8 @@ struct Api::Impl {
     }
     if (e.kind != Errc::internal) return problem_response(e);
     const std::string reference = hex_encode(random_bytes(6));
-    spdlog::error("request {} ({} {}) failed [{}]: {}", reference, x.request.method, printable(x.request.path, 256),
-                  e.code, printable(e.message, 4096));
+    spdlog::error("request {} ({} {}) failed [{}]: {}", reference, x.request.method,
+                  printable(x.request.path, 256), e.code, printable(e.message, 4096));
     return problem_response(e, reference);
   }
 };
@@ -119,6 +121,8 @@ net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& 
               std::chrono::duration<double, std::milli>(took).count(), request.peer);
 }
 
-net::ServerResponse Api::problem(int status, std::string_view message) { return problem_of_status(status, message); }
+net::ServerResponse Api::problem(int status, std::string_view message) {
+  return problem_of_status(status, message);
+}
 
 }  // namespace oddjob::api

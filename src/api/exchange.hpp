@@ -35,9 +35,9 @@ struct Exchange {
   Services& services;
   const net::ServerRequest& request;
   net::ResponseWriter& out;
-  runs::Caller caller;       // empty on open routes
-  std::string parameter;     // of the path
-  int status = 0;            // set by handlers that answer through `out` themselves
+  runs::Caller caller;    // empty on open routes
+  std::string parameter;  // of the path
+  int status = 0;         // set by handlers that answer through `out` themselves
 };
 
 // A response to send; nullopt where the handler has answered through `out`.

@@ -31,8 +31,10 @@ const prometheus::Histogram::BucketBoundaries kBounds = {0.001, 0.0025, 0.005, 0
 
 struct Metrics::Impl {
   prometheus::Registry registry;
-  prometheus::Family<prometheus::Counter>& requests =
-      prometheus::BuildCounter().Name("oddjob_http_requests_total").Help("Requests answered.").Register(registry);
+  prometheus::Family<prometheus::Counter>& requests = prometheus::BuildCounter()
+                                                          .Name("oddjob_http_requests_total")
+                                                          .Help("Requests answered.")
+                                                          .Register(registry);
   prometheus::Family<prometheus::Histogram>& durations = prometheus::BuildHistogram()
                                                              .Name("oddjob_http_request_duration_seconds")
                                                              .Help("Time to answer, streams left out.")
@@ -71,7 +73,8 @@ std::string Metrics::text(const runs::Engine::Stats& stats, bool ready) const {
   const auto add = [&](std::string name, std::string help, MetricType type, double value) {
     families.push_back(reading(std::move(name), std::move(help), type, value));
   };
-  add("oddjob_runs_active", "Runs that have not ended.", MetricType::Gauge, static_cast<double>(stats.active));
+  add("oddjob_runs_active", "Runs that have not ended.", MetricType::Gauge,
+      static_cast<double>(stats.active));
   add("oddjob_runs_submitted_total", "Runs that were accepted.", MetricType::Counter,
       static_cast<double>(stats.submitted));
   add("oddjob_runs_refused_total", "Requests that were refused.", MetricType::Counter,

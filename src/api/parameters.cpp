@@ -37,8 +37,8 @@ Result<> check_query(const net::Query& query, std::initializer_list<std::string_
     }
     if (value.size() > kMaxParameter || !valid_utf8(value)) {
       return fail(Errc::invalid_argument, "api.bad_parameter",
-                  "query parameter " + name + " is not UTF-8 text of at most " + std::to_string(kMaxParameter) +
-                      " bytes");
+                  "query parameter " + name + " is not UTF-8 text of at most " +
+                      std::to_string(kMaxParameter) + " bytes");
     }
     if (!seen.insert(name).second && !holds(repeatable, name)) {
       return fail(Errc::invalid_argument, "api.bad_parameter", "query parameter " + name + " is given twice");

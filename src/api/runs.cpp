@@ -17,8 +17,9 @@ net::Task<Answer> dry_run(Exchange& x, RunRequest request) {
   const render::Rendered& r = result.rendered;
   json::array warnings(r.warnings.begin(), r.warnings.end());
   for (const auto& w : result.server_warnings) warnings.emplace_back(w);
-  json::object body{{"job", r.job},       {"report", render::report_json(r)}, {"warnings", std::move(warnings)},
-                    {"digest", r.digest}, {"container", r.container},         {"image", r.image}};
+  json::object body{
+      {"job", r.job},       {"report", render::report_json(r)}, {"warnings", std::move(warnings)},
+      {"digest", r.digest}, {"container", r.container},         {"image", r.image}};
   co_return json_response(200, body);
 }
 
@@ -35,10 +36,11 @@ Result<store::RunFilter> run_filter(const net::Query& q, const Subject& caller) 
     if (name != "state") continue;
     const auto state = parse_run_state(value);
     if (!state) {
-      return fail(Errc::invalid_argument, "api.bad_parameter",
-                  "query parameter state: there is no state \"" + value.substr(0, 64) + "\"",
-                  "requested, pending_approval, starting, running, succeeded, failed, timed_out, cancelled, lost, "
-                  "denied or expired");
+      return fail(
+          Errc::invalid_argument, "api.bad_parameter",
+          "query parameter state: there is no state \"" + value.substr(0, 64) + "\"",
+          "requested, pending_approval, starting, running, succeeded, failed, timed_out, cancelled, lost, "
+          "denied or expired");
     }
     f.states.push_back(*state);
   }

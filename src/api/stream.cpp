@@ -15,7 +15,7 @@ constexpr int kPiecesAtOnce = 64;
 // How soon a wait sees that the client has gone: the engine's wait cannot be cut.
 constexpr Duration kSlice = std::chrono::milliseconds(500);
 // A run that has ended, but whose log could not be completed, lets its viewers
-// go after this long.
+// go after this long without a byte.
 constexpr auto kGrace = std::chrono::seconds(60);
 constexpr std::int64_t kMaxOffset = std::int64_t{1} << 53;
 
@@ -29,7 +29,8 @@ class StreamSlot {
     s.metrics.stream_opened();
     return StreamSlot(s, user);
   }
-  StreamSlot(StreamSlot&& o) noexcept : services_(std::exchange(o.services_, nullptr)), user_(std::move(o.user_)) {}
+  StreamSlot(StreamSlot&& o) noexcept
+      : services_(std::exchange(o.services_, nullptr)), user_(std::move(o.user_)) {}
   StreamSlot& operator=(StreamSlot&&) = delete;
   ~StreamSlot() {
     if (services_ == nullptr) return;
@@ -49,7 +50,8 @@ Result<std::int64_t> start_offset(const net::ServerRequest& request) {
   if (const auto last = request.headers.get("Last-Event-ID"); !last.empty()) {
     auto n = parse_number(last, "Last-Event-ID", 0, kMaxOffset);
     if (!n) {
-      return fail(Errc::invalid_argument, "api.bad_last_event_id", "Last-Event-ID is not an offset of this stream");
+      return fail(Errc::invalid_argument, "api.bad_last_event_id",
+                  "Last-Event-ID is not an offset of this stream");
     }
     return n;
   }
@@ -59,8 +61,9 @@ Result<std::int64_t> start_offset(const net::ServerRequest& request) {
 // Where one viewer is.
 struct View {
   std::int64_t offset = 0;
-  std::string status;        // the last one sent, less the log's length
-  bool drained = false;      // everything there was has been sent
+  std::string status;    // the last one sent, less the log's length
+  bool drained = false;  // everything there was has been sent
+  std::optional<std::chrono::steady_clock::time_point> last_byte;
 };
 
 // What of a run makes a new status event: all but the length of its log, which
@@ -87,13 +90,15 @@ net::Task<Result<>> send_log(Exchange& x, const Run& run, View& view, bool last)
     }
     OJ_CO_CHECK(co_await x.out.write(piece.wire));
     view.offset += static_cast<std::int64_t>(piece.used);
+    view.last_byte = std::chrono::steady_clock::now();
   }
   co_return Result<>();
 }
 
 // True when the run moved, or at the time for a comment; false when the client
 // has gone.
-net::Task<bool> wait(Exchange& x, const std::string& run_id, std::uint64_t seen, const net::CancelToken& gone) {
+net::Task<bool> wait(Exchange& x, const std::string& run_id, std::uint64_t seen,
+                     const net::CancelToken& gone) {
   const auto until = std::chrono::steady_clock::now() + x.services.options.stream_keepalive;
   while (!gone.cancelled()) {
     const auto left = std::chrono::duration_cast<Duration>(until - std::chrono::steady_clock::now());
@@ -107,8 +112,9 @@ net::Task<bool> wait(Exchange& x, const std::string& run_id, std::uint64_t seen,
   co_return false;
 }
 
-bool overdue(const Run& run) {
-  return run.finished && system_clock().now() - *run.finished > kGrace;
+bool overdue(const Run& run, const View& view) {
+  return run.finished && system_clock().now() - *run.finished > kGrace &&
+         (!view.last_byte || std::chrono::steady_clock::now() - *view.last_byte > kGrace);
 }
 
 net::Task<Result<>> follow(Exchange& x, Run run, View view) {
@@ -123,7 +129,7 @@ net::Task<Result<>> follow(Exchange& x, Run run, View view) {
       OJ_CO_CHECK(co_await x.out.write(wire));
       view.status = std::move(now);
     }
-    const bool complete = is_final(run.state) && (run.log_complete || overdue(run));
+    const bool complete = is_final(run.state) && (run.log_complete || overdue(run, view));
     OJ_CO_CHECK(co_await send_log(x, run, view, complete));
     if (complete && view.drained) {
       const std::string wire = end_event(run);
@@ -144,9 +150,10 @@ net::Task<Answer> stream_run(Exchange& x) {
   OJ_CO_TRY(auto run, co_await x.services.engine.get(x.caller, x.parameter));
   const auto slot = StreamSlot::take(x.services, x.caller.subject.user);
   if (!slot) {
-    co_return fail(Errc::rate_limited, "api.too_many_streams",
-                   "you have " + std::to_string(x.services.options.max_streams_per_subject) + " open streams already",
-                   "close one, or wait for one to end");
+    co_return fail(
+        Errc::rate_limited, "api.too_many_streams",
+        "you have " + std::to_string(x.services.options.max_streams_per_subject) + " open streams already",
+        "close one, or wait for one to end");
   }
   net::Headers headers;
   headers.set("Content-Type", "text/event-stream");

@@ -20,7 +20,7 @@ std::string event(std::string name, const json::value& data, std::string id = {}
 std::size_t cut_character(std::string_view s) {
   for (std::size_t back = 1; back <= 3 && back <= s.size(); ++back) {
     const auto c = static_cast<unsigned char>(s[s.size() - back]);
-    if ((c & 0xC0U) == 0x80U) continue;   // a continuation: look further back
+    if ((c & 0xC0U) == 0x80U) continue;  // a continuation: look further back
     const std::size_t length = c >= 0xF0U ? 4 : c >= 0xE0U ? 3 : c >= 0xC2U ? 2 : 1;
     return length > back && c <= 0xF4U ? back : 0;
   }

@@ -13,8 +13,8 @@ std::string status_event(const Run& r);
 std::string end_event(const Run& r);
 
 struct LogPiece {
-  std::string wire;       // empty if `used` is 0
-  std::size_t used = 0;   // bytes of the data that it carries
+  std::string wire;      // empty if `used` is 0
+  std::size_t used = 0;  // bytes of the data that it carries
 };
 // A log event for bytes at `offset`, its id being the offset after them. Text
 // where they are UTF-8, base64 where not. A character cut at the end is left

@@ -24,8 +24,14 @@ struct Row {
 struct RowReader {
   Row row;
   void bind(Query& q) {
-    q.out(row.seq).out(row.time_us).out(row.type).out(row.actor).out(row.run_id).out(row.detail).out(row.prev).out(
-        row.hash);
+    q.out(row.seq)
+        .out(row.time_us)
+        .out(row.type)
+        .out(row.actor)
+        .out(row.run_id)
+        .out(row.detail)
+        .out(row.prev)
+        .out(row.hash);
   }
 };
 constexpr std::string_view kColumns = "seq, time_us, type, actor, run_id, detail, prev, hash";
@@ -68,15 +74,17 @@ class Walk {
     }
     if (r.seq > expected_) {
       const auto last = r.seq - 1;
-      return bad(expected_, last == expected_
-                                ? record(expected_) + " was removed"
-                                : "records " + std::to_string(expected_) + " to " + std::to_string(last) + " were removed");
+      return bad(expected_, last == expected_ ? record(expected_) + " was removed"
+                                              : "records " + std::to_string(expected_) + " to " +
+                                                    std::to_string(last) + " were removed");
     }
     const auto e = event_of(r);
     const bool follows = r.prev == verdict_.head;
     if (!e || audit_hash(*e) != r.hash) {
-      return bad(r.seq, follows ? record(r.seq) + " was altered: its content does not give its hash"
-                                : record(r.seq) + " was altered or moved: neither its content nor its place fits its hash");
+      return bad(r.seq, follows
+                            ? record(r.seq) + " was altered: its content does not give its hash"
+                            : record(r.seq) +
+                                  " was altered or moved: neither its content nor its place fits its hash");
     }
     if (!follows) {
       return bad(r.seq, record(r.seq) + " does not follow " +
@@ -91,12 +99,12 @@ class Walk {
   void finish(const Head& head) {
     const auto last = expected_ - 1;
     if (!head.found) {
-      bad(expected_, "the head of the chain was removed: whether records are missing at its end cannot be told");
+      bad(expected_,
+          "the head of the chain was removed: whether records are missing at its end cannot be told");
     } else if (head.seq > last) {
-      bad(expected_, head.seq == expected_
-                         ? record(expected_) + ", the last one, was removed"
-                         : "records " + std::to_string(expected_) + " to " + std::to_string(head.seq) +
-                               ", the last ones, were removed");
+      bad(expected_, head.seq == expected_ ? record(expected_) + ", the last one, was removed"
+                                           : "records " + std::to_string(expected_) + " to " +
+                                                 std::to_string(head.seq) + ", the last ones, were removed");
     } else if (head.seq < last) {
       bad(head.seq + 1, record(head.seq + 1) + " was appended by something that is not OddJob");
     } else if (head.hash != verdict_.head) {
@@ -142,11 +150,22 @@ Result<AuditEvent> AuditChain::append(AuditEvent e) {
   e.time = clock_.now();
   e.prev = head.hash;
   e.hash = audit_hash(e);
-  Query(db_.statements(), "INSERT INTO audit (seq, time_us, type, actor, run_id, detail, prev, hash)"
-                          " VALUES (:seq, :time, :type, :actor, :run, :detail, :prev, :hash)")
-      .in(e.seq).in(e.time.time_since_epoch().count()).in(e.type).in(e.actor).in(e.run_id).in(detail).in(e.prev)
-      .in(e.hash).run();
-  Query(db_.statements(), "UPDATE audit_head SET seq = :seq, hash = :hash WHERE id = 1").in(e.seq).in(e.hash).run();
+  Query(db_.statements(),
+        "INSERT INTO audit (seq, time_us, type, actor, run_id, detail, prev, hash)"
+        " VALUES (:seq, :time, :type, :actor, :run, :detail, :prev, :hash)")
+      .in(e.seq)
+      .in(e.time.time_since_epoch().count())
+      .in(e.type)
+      .in(e.actor)
+      .in(e.run_id)
+      .in(detail)
+      .in(e.prev)
+      .in(e.hash)
+      .run();
+  Query(db_.statements(), "UPDATE audit_head SET seq = :seq, hash = :hash WHERE id = 1")
+      .in(e.seq)
+      .in(e.hash)
+      .run();
   return e;
 }
 
@@ -189,8 +208,8 @@ Result<AuditVerdict> AuditChain::verify() {
       RowReader reader;
       std::size_t rows = 0, bytes = 0;
       {
-        Query q(db_.statements(),
-                "SELECT " + std::string(kColumns) + " FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit");
+        Query q(db_.statements(), "SELECT " + std::string(kColumns) +
+                                      " FROM audit WHERE seq > :after ORDER BY seq LIMIT :limit");
         q.in(after).in(static_cast<std::int64_t>(kPageRows));
         reader.bind(q);
         while (bytes < kPageBytes && q.next()) {

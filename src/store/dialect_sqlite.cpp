@@ -58,8 +58,9 @@ class SqliteDialect final : public Dialect {
     pragma(session, "busy_timeout = " + std::to_string(busy_timeout_.count()));
     const std::string mode = pragma(session, "journal_mode = WAL");
     if (path_ != kMemory && mode != "wal") {
-      return fail(unavailable("the database " + path_ + " cannot use a write-ahead log (journal mode is " + mode + ")",
-                              "put it on a local file system, not on a network share"));
+      return fail(unavailable(
+          "the database " + path_ + " cannot use a write-ahead log (journal mode is " + mode + ")",
+          "put it on a local file system, not on a network share"));
     }
     pragma(session, "synchronous = FULL");
     pragma(session, "foreign_keys = ON");
@@ -93,8 +94,8 @@ class SqliteDialect final : public Dialect {
  private:
   static std::string trigger(std::string_view table, std::string_view event, std::string_view suffix) {
     const std::string t(table);
-    return "CREATE TRIGGER " + t + "_no_" + std::string(suffix) + " BEFORE " + std::string(event) + " ON " + t +
-           " BEGIN SELECT RAISE(ABORT, 'records of " + t + " cannot be changed'); END";
+    return "CREATE TRIGGER " + t + "_no_" + std::string(suffix) + " BEFORE " + std::string(event) + " ON " +
+           t + " BEGIN SELECT RAISE(ABORT, 'records of " + t + " cannot be changed'); END";
   }
   static std::string pragma(soci::session& session, const std::string& text) {
     std::string value;
@@ -119,8 +120,10 @@ Error SqliteDialect::error_of(const std::exception& e, soci::session& session) c
   const std::string file = "the database " + path_;
   switch (se->result() & 0xff) {
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return unavailable(file + " is locked by another process");
-    case SQLITE_FULL: return unavailable("the disk of " + file + " is full");
+    case SQLITE_LOCKED:
+      return unavailable(file + " is locked by another process");
+    case SQLITE_FULL:
+      return unavailable("the disk of " + file + " is full");
     case SQLITE_IOERR:
       if (system == ENOSPC || system == EDQUOT) return unavailable("the disk of " + file + " is full");
       return unavailable("reading or writing " + file + " failed" +
@@ -129,16 +132,20 @@ Error SqliteDialect::error_of(const std::exception& e, soci::session& session) c
       return unavailable(file + " cannot be opened" +
                          (system != 0 ? std::string(": ") + std::strerror(system) : std::string()));
     case SQLITE_READONLY:
-    case SQLITE_PERM: return unavailable(file + " is read-only");
-    case SQLITE_NOMEM: return unavailable("no memory is left for " + file);
+    case SQLITE_PERM:
+      return unavailable(file + " is read-only");
+    case SQLITE_NOMEM:
+      return unavailable("no memory is left for " + file);
     case SQLITE_NOTADB:
       return Error{Errc::internal, "store.corrupt", file + " is not an SQLite database",
                    "name another file, or restore it from a backup", 0};
     case SQLITE_CORRUPT:
       return Error{Errc::internal, "store.corrupt", file + " is damaged", "restore it from a backup", 0};
     case SQLITE_CONSTRAINT:
-      return Error{Errc::conflict, "store.conflict", "a record with that key exists already in " + file, {}, 0};
-    default: return Error{Errc::internal, "store.internal", file + " refused a statement: " + e.what(), {}, 0};
+      return Error{
+          Errc::conflict, "store.conflict", "a record with that key exists already in " + file, {}, 0};
+    default:
+      return Error{Errc::internal, "store.internal", file + " refused a statement: " + e.what(), {}, 0};
   }
 }
 

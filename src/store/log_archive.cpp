@@ -16,7 +16,8 @@ Result<std::string> compress(std::string_view bytes) {
   std::string out(ZSTD_compressBound(bytes.size()), '\0');
   const std::size_t n = ZSTD_compress(out.data(), out.size(), bytes.data(), bytes.size(), kLevel);
   if (ZSTD_isError(n) != 0) {
-    return fail(Errc::internal, "store.internal", std::string("compressing a log failed: ") + ZSTD_getErrorName(n));
+    return fail(Errc::internal, "store.internal",
+                std::string("compressing a log failed: ") + ZSTD_getErrorName(n));
   }
   out.resize(n);
   return out;
@@ -24,7 +25,8 @@ Result<std::string> compress(std::string_view bytes) {
 
 Result<std::string> decompress(std::string_view bytes, long long length, std::string_view run_id) {
   auto damaged = [&] {
-    return fail(Errc::internal, "store.corrupt", "the archived log of run " + std::string(run_id) + " is damaged",
+    return fail(Errc::internal, "store.corrupt",
+                "the archived log of run " + std::string(run_id) + " is damaged",
                 "restore the database from a backup");
   };
   if (length <= 0 || length > static_cast<long long>(kMaxLogChunk)) return damaged();
@@ -72,21 +74,30 @@ Result<> LogArchive::append(std::string_view run_id, const LogChunk& chunk) {
     const auto end = chunk.offset + static_cast<std::int64_t>(chunk.data.size());
     const auto moved =
         Query(db_.statements(), "UPDATE run_logs SET length = :end WHERE run_id = :run AND length = :offset")
-            .in(end).in(run_id).in(chunk.offset).run();
+            .in(end)
+            .in(run_id)
+            .in(chunk.offset)
+            .run();
     if (moved == 0) {
       const auto present = length(run_id);
       if (!present) return fail(no_such_run(run_id));
       return fail(Errc::conflict, "store.log_offset",
-                  "the log of run " + std::string(run_id) + " ends at byte " + std::to_string(*present) + ", not at " +
-                      std::to_string(chunk.offset));
+                  "the log of run " + std::string(run_id) + " ends at byte " + std::to_string(*present) +
+                      ", not at " + std::to_string(chunk.offset));
     }
     auto at = chunk.offset;
     const std::string insert =
-        "INSERT INTO log_chunks (run_id, start_at, length, pod_uid, data) VALUES (:run, :start, :length, :pod, " +
+        "INSERT INTO log_chunks (run_id, start_at, length, pod_uid, data) VALUES (:run, :start, :length, "
+        ":pod, " +
         db_.dialect().bytes_in(":data") + ")";
     for (const auto& p : pieces) {
       Query(db_.statements(), insert)
-          .in(run_id).in(at).in(static_cast<std::int64_t>(p.length)).in(chunk.pod_uid).in(p.data).run();
+          .in(run_id)
+          .in(at)
+          .in(static_cast<std::int64_t>(p.length))
+          .in(chunk.pod_uid)
+          .in(p.data)
+          .run();
       at += static_cast<std::int64_t>(p.length);
     }
     Query(db_.statements(),
@@ -94,7 +105,11 @@ Result<> LogArchive::append(std::string_view run_id, const LogChunk& chunk) {
           " VALUES (:run, :pod, :time, :lines, :partial)"
           " ON CONFLICT (run_id, pod_uid) DO UPDATE SET line_time = excluded.line_time,"
           " lines_at = excluded.lines_at, partial = excluded.partial")
-        .in(run_id).in(chunk.pod_uid).in(chunk.cursor.timestamp).in(chunk.cursor.lines_at).in(chunk.cursor.partial)
+        .in(run_id)
+        .in(chunk.pod_uid)
+        .in(chunk.cursor.timestamp)
+        .in(chunk.cursor.lines_at)
+        .in(chunk.cursor.partial)
         .run();
     return {};
   });
@@ -113,12 +128,14 @@ Result<std::string> LogArchive::read(std::string_view run_id, std::int64_t offse
     const auto total = length(run_id);
     if (!total) return fail(no_such_run(run_id));
     if (offset >= *total || max_bytes == 0) return {};
-    wanted = static_cast<std::size_t>(std::min<std::int64_t>(*total - offset, static_cast<std::int64_t>(max_bytes)));
+    wanted = static_cast<std::size_t>(
+        std::min<std::int64_t>(*total - offset, static_cast<std::int64_t>(max_bytes)));
     // No chunk is longer than kMaxLogChunk, which bounds where the first one begins.
     Packed p{};
-    Query q(db_.statements(), "SELECT start_at, length, " + db_.dialect().bytes_out("data") +
-                                  " FROM log_chunks WHERE run_id = :run AND start_at > :low AND start_at < :high"
-                                  " AND start_at + length > :offset ORDER BY start_at");
+    Query q(db_.statements(),
+            "SELECT start_at, length, " + db_.dialect().bytes_out("data") +
+                " FROM log_chunks WHERE run_id = :run AND start_at > :low AND start_at < :high"
+                " AND start_at + length > :offset ORDER BY start_at");
     const auto low = offset - static_cast<std::int64_t>(kMaxLogChunk);
     q.in(run_id).in(low).in(offset + static_cast<std::int64_t>(max_bytes)).in(offset);
     q.out(p.start).out(p.length).out(p.data);
@@ -127,9 +144,10 @@ Result<std::string> LogArchive::read(std::string_view run_id, std::int64_t offse
   }));
   // Unpacked after the lock was given back.
   const auto hole = [&](std::int64_t at) {
-    return fail(Errc::internal, "store.corrupt",
-                "the archived log of run " + std::string(run_id) + " has a hole at byte " + std::to_string(at),
-                "restore the database from a backup");
+    return fail(
+        Errc::internal, "store.corrupt",
+        "the archived log of run " + std::string(run_id) + " has a hole at byte " + std::to_string(at),
+        "restore the database from a backup");
   };
   std::string out;
   for (auto& p : found) {

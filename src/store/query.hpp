@@ -37,7 +37,8 @@ class Statements {
 //   while (q.next()) …
 class Query {
  public:
-  Query(Statements& statements, std::string sql) : statements_(statements), sql_(std::move(sql)), st_(statements.get(sql_)) {}
+  Query(Statements& statements, std::string sql)
+      : statements_(statements), sql_(std::move(sql)), st_(statements.get(sql_)) {}
   ~Query();
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
@@ -58,11 +59,11 @@ class Query {
   bool execute();
   Statements& statements_;
   std::string sql_;
-  soci::statement st_;   // a counted handle: survives its eviction
+  soci::statement st_;  // a counted handle: survives its eviction
   std::deque<std::string> texts_;
   std::deque<long long> numbers_;
   bool started_ = false;
-  bool open_ = false;   // rows may be left: the statement still holds a read lock
+  bool open_ = false;  // rows may be left: the statement still holds a read lock
 };
 
 }  // namespace oddjob::store

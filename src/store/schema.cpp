@@ -21,8 +21,10 @@ Script first_tables(const Dialect& d) {
       "CREATE INDEX runs_requester ON runs (requester, id)",
       "CREATE INDEX runs_workload ON runs (namespace, workload, id)",
       "CREATE INDEX runs_active ON runs (namespace, workload) WHERE active = 1",
+      "CREATE INDEX runs_live ON runs (id) WHERE active = 1",
       // Job and report: large, written once, not wanted in lists.
-      "CREATE TABLE run_manifests (run_id TEXT NOT NULL PRIMARY KEY REFERENCES runs (id), manifest TEXT NOT NULL)",
+      "CREATE TABLE run_manifests (run_id TEXT NOT NULL PRIMARY KEY REFERENCES runs (id), manifest TEXT NOT "
+      "NULL)",
       "CREATE TABLE idempotency_keys ("
       " requester TEXT NOT NULL, idempotency_key TEXT NOT NULL, request_digest TEXT NOT NULL,"
       " run_id TEXT NOT NULL, created_us BIGINT NOT NULL, PRIMARY KEY (requester, idempotency_key))",
@@ -38,7 +40,8 @@ Script first_tables(const Dialect& d) {
       // docs/formats/log-archive.md
       "CREATE TABLE run_logs (run_id TEXT NOT NULL PRIMARY KEY REFERENCES runs (id), length BIGINT NOT NULL)",
       "CREATE TABLE log_chunks ("
-      " run_id TEXT NOT NULL, start_at BIGINT NOT NULL, length BIGINT NOT NULL, pod_uid TEXT NOT NULL, data " +
+      " run_id TEXT NOT NULL, start_at BIGINT NOT NULL, length BIGINT NOT NULL, pod_uid TEXT NOT NULL, "
+      "data " +
           d.bytes_type() + " NOT NULL, PRIMARY KEY (run_id, start_at))",
       "CREATE TABLE log_cursors ("
       " run_id TEXT NOT NULL, pod_uid TEXT NOT NULL, line_time TEXT NOT NULL, lines_at BIGINT NOT NULL,"
@@ -64,8 +67,8 @@ Result<long long> present_version(Database& db) {
   }
   if (tables.empty()) return 0;
   if (std::ranges::find(tables, "schema_version") == tables.end()) {
-    return fail(Errc::failed_precondition, "store.foreign",
-                "the database holds tables that are not OddJob's", "name another file");
+    return fail(Errc::failed_precondition, "store.foreign", "the database holds tables that are not OddJob's",
+                "name another file");
   }
   long long version = 0;
   Query q(db.statements(), "SELECT version FROM schema_version WHERE id = 1");
@@ -89,7 +92,8 @@ Result<> migrate(Database& db) {
                   "use the newer OddJob that wrote it");
     }
     if (version == 0) {
-      db.session() << "CREATE TABLE schema_version (id INTEGER NOT NULL PRIMARY KEY, version BIGINT NOT NULL)";
+      db.session()
+          << "CREATE TABLE schema_version (id INTEGER NOT NULL PRIMARY KEY, version BIGINT NOT NULL)";
       db.session() << "INSERT INTO schema_version (id, version) VALUES (1, 0)";
     }
     for (auto v = version; v < newest; ++v) {

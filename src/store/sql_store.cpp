@@ -27,15 +27,23 @@ class RunReader {
 
   [[nodiscard]] std::string select() const {
     std::string s =
-        "SELECT r.id, r.state, r.version, r.namespace, r.workload, r.requester, r.created_us, r.document, l.length";
+        "SELECT r.id, r.state, r.version, r.namespace, r.workload, r.requester, r.created_us, r.document, "
+        "l.length";
     if (with_manifest_) s += ", m.manifest";
     s += " FROM runs r JOIN run_logs l ON l.run_id = r.id";
     if (with_manifest_) s += " JOIN run_manifests m ON m.run_id = r.id";
     return s;
   }
   void bind(Query& q) {
-    q.out(id_).out(state_).out(version_).out(name_space_).out(workload_).out(requester_).out(created_us_).out(
-        document_).out(length_);
+    q.out(id_)
+        .out(state_)
+        .out(version_)
+        .out(name_space_)
+        .out(workload_)
+        .out(requester_)
+        .out(created_us_)
+        .out(document_)
+        .out(length_);
     if (with_manifest_) q.out(manifest_);
   }
   [[nodiscard]] Result<Run> run() const {
@@ -64,11 +72,14 @@ class RunReader {
   long long version_ = 0, created_us_ = 0, length_ = 0;
 };
 
-std::string encode_cursor(std::string_view id) { return base64url_encode(std::string(kCursorMark) + std::string(id)); }
+std::string encode_cursor(std::string_view id) {
+  return base64url_encode(std::string(kCursorMark) + std::string(id));
+}
 
 Result<std::string> decode_cursor(std::string_view cursor) {
   auto text = base64_decode(cursor);
-  if (!text || !text->starts_with(kCursorMark) || !is_run_id(std::string_view(*text).substr(kCursorMark.size()))) {
+  if (!text || !text->starts_with(kCursorMark) ||
+      !is_run_id(std::string_view(*text).substr(kCursorMark.size()))) {
     return fail(Errc::invalid_argument, "store.bad_cursor", "the cursor is not one that OddJob gave out",
                 "begin again without a cursor");
   }
@@ -92,14 +103,26 @@ class SqlStore final : public Store {
         if (earlier) return Created{std::move(*earlier), true};
       }
       Query(db_->statements(),
-            "INSERT INTO runs (id, short_id, state, active, version, namespace, workload, requester, created_us,"
-            " document) VALUES (:id, :short, :state, :active, :version, :namespace, :workload, :requester, :created,"
+            "INSERT INTO runs (id, short_id, state, active, version, namespace, workload, requester, "
+            "created_us,"
+            " document) VALUES (:id, :short, :state, :active, :version, :namespace, :workload, :requester, "
+            ":created,"
             " :document)")
-          .in(run.id).in(short_run_id(run.id)).in(to_string(run.state)).in(is_final(run.state) ? 0 : 1)
-          .in(run.version).in(run.workload.name_space).in(to_string(run.workload)).in(clean(run.requester))
-          .in(run.created.time_since_epoch().count()).in(document).run();
+          .in(run.id)
+          .in(short_run_id(run.id))
+          .in(to_string(run.state))
+          .in(is_final(run.state) ? 0 : 1)
+          .in(run.version)
+          .in(run.workload.name_space)
+          .in(to_string(run.workload))
+          .in(clean(run.requester))
+          .in(run.created.time_since_epoch().count())
+          .in(document)
+          .run();
       Query(db_->statements(), "INSERT INTO run_manifests (run_id, manifest) VALUES (:id, :manifest)")
-          .in(run.id).in(manifest).run();
+          .in(run.id)
+          .in(manifest)
+          .run();
       logs_.create(run.id);
       OJ_CHECK(audit_.append(std::move(event)));
       return Created{std::move(run), false};
@@ -115,8 +138,13 @@ class SqlStore final : public Store {
           Query(db_->statements(),
                 "UPDATE runs SET state = :state, active = :active, version = :next, document = :document"
                 " WHERE id = :id AND version = :version")
-              .in(to_string(run.state)).in(is_final(run.state) ? 0 : 1).in(run.version + 1).in(document).in(run.id)
-              .in(run.version).run();
+              .in(to_string(run.state))
+              .in(is_final(run.state) ? 0 : 1)
+              .in(run.version + 1)
+              .in(document)
+              .in(run.id)
+              .in(run.version)
+              .run();
       const auto length = logs_.length(run.id);
       if (!length) return fail(no_such_run(run.id));
       if (changed == 0) {
@@ -124,8 +152,12 @@ class SqlStore final : public Store {
                     "read it again and repeat");
       }
       if (!manifest.empty()) {
-        Query(db_->statements(), "UPDATE run_manifests SET manifest = :new WHERE run_id = :id AND manifest <> :same")
-            .in(manifest).in(run.id).in(manifest).run();
+        Query(db_->statements(),
+              "UPDATE run_manifests SET manifest = :new WHERE run_id = :id AND manifest <> :same")
+            .in(manifest)
+            .in(run.id)
+            .in(manifest)
+            .run();
       }
       for (auto& e : events) {
         if (e.run_id.empty()) e.run_id = run.id;
@@ -162,6 +194,8 @@ class SqlStore final : public Store {
       sql += (i == 0 ? " AND r.state IN (:s" : ", :s") + std::to_string(i);
     }
     if (!f.states.empty()) sql += ")";
+    // Live runs are few and have an index of their own.
+    if (!f.states.empty() && std::ranges::none_of(f.states, is_final)) sql += " AND r.active = 1";
     sql += " ORDER BY r.id DESC LIMIT :limit";
     return db_->read("listing runs", [&]() -> Result<RunPage> {
       Query q(db_->statements(), sql);
@@ -204,8 +238,9 @@ class SqlStore final : public Store {
   Result<int> count_active(const WorkloadRef& w) override {
     return db_->read("counting runs", [&]() -> Result<int> {
       long long n = 0;
-      Query q(db_->statements(),
-              "SELECT COUNT(*) FROM runs WHERE active = 1 AND namespace = :namespace AND workload = :workload");
+      Query q(
+          db_->statements(),
+          "SELECT COUNT(*) FROM runs WHERE active = 1 AND namespace = :namespace AND workload = :workload");
       q.in(w.name_space).in(to_string(w)).out(n).one();
       return static_cast<int>(n);
     });
@@ -241,21 +276,28 @@ class SqlStore final : public Store {
   Result<> ping() override {
     return db_->write("writing to the database", "", [&]() -> Result<> {
       Query(db_->statements(), "UPDATE heartbeat SET beat_us = :now WHERE id = 1")
-          .in(clock_.now().time_since_epoch().count()).run();
+          .in(clock_.now().time_since_epoch().count())
+          .run();
       return {};
     });
   }
 
  private:
   // Takes the key for this run, or finds the run that has it.
-  Result<std::optional<Run>> claim_key(const Run& run, std::string_view key, std::string_view request_digest) {
+  Result<std::optional<Run>> claim_key(const Run& run, std::string_view key,
+                                       std::string_view request_digest) {
     const std::string requester = clean(run.requester);
-    const auto taken = Query(db_->statements(),
-                             "INSERT INTO idempotency_keys (requester, idempotency_key, request_digest, run_id,"
-                             " created_us) VALUES (:requester, :key, :digest, :run, :created)"
-                             " ON CONFLICT (requester, idempotency_key) DO NOTHING")
-                           .in(requester).in(key).in(request_digest).in(run.id)
-                           .in(run.created.time_since_epoch().count()).run();
+    const auto taken =
+        Query(db_->statements(),
+              "INSERT INTO idempotency_keys (requester, idempotency_key, request_digest, run_id,"
+              " created_us) VALUES (:requester, :key, :digest, :run, :created)"
+              " ON CONFLICT (requester, idempotency_key) DO NOTHING")
+            .in(requester)
+            .in(key)
+            .in(request_digest)
+            .in(run.id)
+            .in(run.created.time_since_epoch().count())
+            .run();
     if (taken == 1) return std::nullopt;
     std::string digest, run_id;
     Query q(db_->statements(),
@@ -304,7 +346,8 @@ class SqlStore final : public Store {
 Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
   OJ_TRY(auto db, Database::open(options));
   OJ_CHECK(migrate(*db));
-  return std::make_unique<SqlStore>(std::move(db), options.clock != nullptr ? *options.clock : system_clock());
+  return std::make_unique<SqlStore>(std::move(db),
+                                    options.clock != nullptr ? *options.clock : system_clock());
 }
 
 }  // namespace oddjob::store

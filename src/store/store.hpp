@@ -31,57 +31,60 @@
 namespace oddjob::store {
 
 struct StoreOptions {
-  std::string url;                      // "sqlite:/path/oddjob.db", "sqlite::memory:"
+  std::string url;  // "sqlite:/path/oddjob.db", "sqlite::memory:"
   Duration busy_timeout = std::chrono::seconds(2);
-  const Clock* clock = nullptr;         // null: the system's
+  const Clock* clock = nullptr;  // null: the system's
 };
 
 struct RunFilter {
-  std::string name_space, requester, workload;   // empty: any
-  std::vector<RunState> states;                  // empty: any
+  std::string name_space, requester, workload;  // empty: any
+  std::vector<RunState> states;                 // empty: any
 };
 struct RunPage {
-  std::vector<Run> runs;                // newest first
-  std::string next_cursor;              // empty: no more
+  std::vector<Run> runs;    // newest first
+  std::string next_cursor;  // empty: no more
 };
 
 struct AuditFilter {
-  std::string run_id, actor, type;      // empty: any
+  std::string run_id, actor, type;  // empty: any
   std::int64_t after_seq = 0;
 };
 
 // Where a re-opened pod log continues (docs/formats/log-archive.md).
 struct LogCursor {
-  std::string timestamp;       // RFC 3339 with nanoseconds, of the last archived line
-  std::int64_t lines_at = 0;   // complete lines archived that carry exactly this timestamp
-  std::int64_t partial = 0;    // bytes archived of a line whose end is not archived yet
+  std::string timestamp;      // RFC 3339 with nanoseconds, of the last archived line
+  std::int64_t lines_at = 0;  // complete lines archived that carry exactly this timestamp
+  std::int64_t partial = 0;   // bytes archived of a line whose end is not archived yet
   friend bool operator==(const LogCursor&, const LogCursor&) = default;
 };
 struct LogChunk {
-  std::string pod_uid;         // which pod (a retry has several)
-  std::int64_t offset = 0;     // of the first byte in the run's whole log
-  std::string data;            // uncompressed here; zstd in the database
-  LogCursor cursor;            // after this chunk
+  std::string pod_uid;      // which pod (a retry has several)
+  std::int64_t offset = 0;  // of the first byte in the run's whole log
+  std::string data;         // uncompressed here; zstd in the database
+  LogCursor cursor;         // after this chunk
 };
 
 struct AuditVerdict {
   bool ok = true;
-  std::int64_t events = 0;     // read
-  std::int64_t bad_seq = 0;    // the first record that is altered, missing or out of order
-  std::string problem;         // a sentence; empty when ok
-  std::string head;            // hash of the last good record
+  std::int64_t events = 0;   // read
+  std::int64_t bad_seq = 0;  // the first record that is altered, missing or out of order
+  std::string problem;       // a sentence; empty when ok
+  std::string head;          // hash of the last good record
 };
 
 class Store {
  public:
-  static Result<std::unique_ptr<Store>> open(const StoreOptions& options);   // migrates
+  static Result<std::unique_ptr<Store>> open(const StoreOptions& options);  // migrates
   virtual ~Store() = default;
 
   // Inserts the run with its first audit event in one transaction. With a key:
   // if (requester, key) is known, nothing is written and the earlier run is
   // returned with `replayed`; "store.idempotency_mismatch" (already_exists) if
   // that run was for another request digest.
-  struct Created { Run run; bool replayed = false; };
+  struct Created {
+    Run run;
+    bool replayed = false;
+  };
   virtual Result<Created> create_run(Run run, std::string_view idempotency_key,
                                      std::string_view request_digest, AuditEvent event) = 0;
   // Replaces the run where its stored version is run.version, stores version+1
@@ -112,7 +115,7 @@ class Store {
   virtual Result<std::int64_t> log_length(std::string_view run_id) = 0;
   virtual Result<std::optional<LogCursor>> log_cursor(std::string_view run_id, std::string_view pod_uid) = 0;
 
-  virtual Result<> ping() = 0;          // can it be written to?
+  virtual Result<> ping() = 0;  // can it be written to?
 };
 
 }  // namespace oddjob::store

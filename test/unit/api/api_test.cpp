@@ -6,7 +6,8 @@
 namespace oddjob::api {
 namespace {
 
-constexpr const char* kRequest = R"({"namespace":"shop","workload":"deploy/payments","command":["echo","hi"]})";
+constexpr const char* kRequest =
+    R"({"namespace":"shop","workload":"deploy/payments","command":["echo","hi"]})";
 
 TEST_F(ApiTest, WithoutIdentityThereIsNoAnswerButWhoAreYou) {
   for (const auto& route : routes()) {
@@ -24,8 +25,8 @@ TEST_F(ApiTest, WithoutIdentityThereIsNoAnswerButWhoAreYou) {
 }
 
 TEST_F(ApiTest, EveryAnswerForbidsSniffingAndCaching) {
-  for (const char* path : {"/healthz", "/readyz", "/metrics", "/api/v1/version", "/api/v1/openapi.json", "/api/v1/whoami",
-                           "/api/v1/runs", "/nothing", "/api/v1/audit"}) {
+  for (const char* path : {"/healthz", "/readyz", "/metrics", "/api/v1/version", "/api/v1/openapi.json",
+                           "/api/v1/whoami", "/api/v1/runs", "/nothing", "/api/v1/audit"}) {
     const auto r = get(path);
     EXPECT_EQ(r.headers.get("X-Content-Type-Options"), "nosniff") << path;
     EXPECT_EQ(r.headers.get("Cache-Control"), "no-store") << path;
@@ -45,7 +46,8 @@ TEST_F(ApiTest, BadBodiesAreRefusedBeforeAnythingIsAsked) {
   expect_problem(r, 415, "api.content_type");
   r = post("/api/v1/runs", R"({"namespace": )");
   expect_problem(r, 400, "json.malformed");
-  EXPECT_NE(get_string(body(r), {"detail"}).find_first_of("0123456789"), std::string_view::npos) << "the position";
+  EXPECT_NE(get_string(body(r), {"detail"}).find_first_of("0123456789"), std::string_view::npos)
+      << "the position";
   r = post("/api/v1/runs", R"({"workload":"deploy/x","comand":["a"]})");
   expect_problem(r, 400, "request.unknown_field");
   EXPECT_NE(get_string(body(r), {"detail"}).find("comand"), std::string_view::npos);
@@ -121,7 +123,9 @@ TEST_F(ApiTest, RunsAreListedByPageAndFilter) {
   v = body(get("/api/v1/runs?limit=3&cursor=" + cursor));
   EXPECT_EQ(find_array(v, {"items"})->size(), 3U);
   EXPECT_FALSE(v.as_object().contains("nextCursor"));
-  const auto count = [&](const std::string& q) { return find_array(body(get("/api/v1/runs?" + q)), {"items"})->size(); };
+  const auto count = [&](const std::string& q) {
+    return find_array(body(get("/api/v1/runs?" + q)), {"items"})->size();
+  };
   EXPECT_EQ(count("requester=me"), 5U);
   EXPECT_EQ(count("requester=bob"), 0U);
   EXPECT_EQ(count("state=failed"), 1U);
@@ -133,10 +137,11 @@ TEST_F(ApiTest, RunsAreListedByPageAndFilter) {
 TEST_F(ApiTest, BadParametersAreNamed) {
   const std::string id = new_run();
   for (const std::string& path : std::initializer_list<std::string>{
-        "/api/v1/runs?limit=0", "/api/v1/runs?limit=501", "/api/v1/runs?limit=x", "/api/v1/runs?state=done",
-        "/api/v1/runs?namespace=No_Name", "/api/v1/audit?limit=501&run=" + id, "/api/v1/audit?afterSeq=-1",
-        "/api/v1/runs/" + id + "/log?offset=-1", "/api/v1/runs/" + id + "/log?limit=0",
-        "/api/v1/runs/" + id + "/stream?offset=abc", "/api/v1/workloads?limit=100000"}) {
+           "/api/v1/runs?limit=0", "/api/v1/runs?limit=501", "/api/v1/runs?limit=x",
+           "/api/v1/runs?state=done", "/api/v1/runs?namespace=No_Name", "/api/v1/audit?limit=501&run=" + id,
+           "/api/v1/audit?afterSeq=-1", "/api/v1/runs/" + id + "/log?offset=-1",
+           "/api/v1/runs/" + id + "/log?limit=0", "/api/v1/runs/" + id + "/stream?offset=abc",
+           "/api/v1/workloads?limit=100000"}) {
     const auto r = get(path);
     expect_problem(r, 400, "api.bad_parameter");
   }
@@ -263,8 +268,11 @@ TEST_F(ApiTest, AnExportIsTheWholeChainAndRecordsItself) {
 
 TEST_F(ApiTest, SaysWhoIsCallingAndWhichVersionAnswers) {
   const auto me = body(get("/api/v1/whoami", "root"));
-  const json::object expected{{"user", "root"}, {"teams", json::array{"team-root"}}, {"method", "static_token"},
-                              {"admin", true},  {"auditor", false}};
+  const json::object expected{{"user", "root"},
+                              {"teams", json::array{"team-root"}},
+                              {"method", "static_token"},
+                              {"admin", true},
+                              {"auditor", false}};
   EXPECT_EQ(me, json::value(expected));
   const auto v = body(get("/api/v1/version", ""));
   EXPECT_EQ(get_string(v, {"version"}), "1.2.3");
@@ -292,13 +300,14 @@ TEST_F(ApiTest, MetricsCountByPatternNotByPath) {
   call("BREW", "/nobody/knows", {"", {}, {}});
   const auto r = get("/metrics", "");
   EXPECT_EQ(r.status, 200);
-  for (const char* line : {"oddjob_http_requests_total{code=\"201\",method=\"POST\",route=\"/api/v1/runs\"} 1",
-                           "oddjob_http_requests_total{code=\"404\",method=\"GET\",route=\"/api/v1/runs/{id}\"} 1",
-                           "oddjob_http_requests_total{code=\"404\",method=\"other\",route=\"none\"} 2",
-                           "oddjob_http_request_duration_seconds_count{route=\"/api/v1/runs\"} 1", "oddjob_runs_active 3",
-                           "oddjob_runs_submitted_total 10", "oddjob_runs_refused_total 4", "oddjob_runs_finished_total 7",
-                           "oddjob_log_bytes_total 4096", "oddjob_engine_ready 1",
-                           "oddjob_build_info{commit=\"abcdef\",version=\"1.2.3\"} 1"}) {
+  for (const char* line :
+       {"oddjob_http_requests_total{code=\"201\",method=\"POST\",route=\"/api/v1/runs\"} 1",
+        "oddjob_http_requests_total{code=\"404\",method=\"GET\",route=\"/api/v1/runs/{id}\"} 1",
+        "oddjob_http_requests_total{code=\"404\",method=\"other\",route=\"none\"} 2",
+        "oddjob_http_request_duration_seconds_count{route=\"/api/v1/runs\"} 1", "oddjob_runs_active 3",
+        "oddjob_runs_submitted_total 10", "oddjob_runs_refused_total 4", "oddjob_runs_finished_total 7",
+        "oddjob_log_bytes_total 4096", "oddjob_engine_ready 1",
+        "oddjob_build_info{commit=\"abcdef\",version=\"1.2.3\"} 1"}) {
     EXPECT_NE(r.body.find(line), std::string::npos) << line << "\n" << r.body;
   }
   EXPECT_EQ(r.body.find("knows"), std::string::npos);

@@ -73,7 +73,7 @@ TEST(Document, EveryReferenceLeadsSomewhereAndNothingIsUnused) {
     }
   }
   for (const auto& r : refs) EXPECT_TRUE(parts.contains(r)) << r;
-  parts.erase("#/components/schemas/LogEvent");   // of stream events, which OpenAPI cannot name
+  parts.erase("#/components/schemas/LogEvent");  // of stream events, which OpenAPI cannot name
   parts.erase("#/components/schemas/AuditEvent");
   for (const auto& p : parts) EXPECT_TRUE(refs.contains(p)) << p;
 }
@@ -97,8 +97,9 @@ TEST(Router, FindsByMethodAndPath) {
   m = match("DELETE", "/api/v1/runs");
   EXPECT_EQ(m.route, nullptr);
   EXPECT_EQ(m.allowed, (std::vector<std::string_view>{"POST", "GET"}));
-  for (const char* path : {"", "/", "/api/v1", "/api/v1/runs/", "/api/v1/runs//log", "/api/v1/runs/a/b", "/api/v1/runs/a/log/",
-                           "/api/v1/runs/a/log/x", "/API/v1/runs", "//api/v1/runs", "/api/v1/audit/exports"}) {
+  for (const char* path :
+       {"", "/", "/api/v1", "/api/v1/runs/", "/api/v1/runs//log", "/api/v1/runs/a/b", "/api/v1/runs/a/log/",
+        "/api/v1/runs/a/log/x", "/API/v1/runs", "//api/v1/runs", "/api/v1/audit/exports"}) {
     m = match("GET", path);
     EXPECT_EQ(m.route, nullptr) << path;
     EXPECT_TRUE(m.allowed.empty()) << path;

@@ -51,7 +51,8 @@ class ApiTest : public ::testing::Test {
     net::ServerOptions server;
     server.max_body = 2U << 20U;
     server_ = std::make_unique<net::HttpServer>(
-        loop_, server, [api](const net::ServerRequest& q, net::ResponseWriter& w) { return api->handle(q, w); },
+        loop_, server,
+        [api](const net::ServerRequest& q, net::ResponseWriter& w) { return api->handle(q, w); },
         &Api::problem);
     auto started = server_->start();
     EXPECT_TRUE(started) << (started ? "" : started.error().message);
@@ -108,7 +109,8 @@ class ApiTest : public ::testing::Test {
 
   // A run of ann's, as it is in the store.
   std::string new_run() {
-    const auto r = post("/api/v1/runs", R"({"namespace":"shop","workload":"deploy/payments","command":["true"]})");
+    const auto r =
+        post("/api/v1/runs", R"({"namespace":"shop","workload":"deploy/payments","command":["true"]})");
     EXPECT_EQ(r.status, 201) << r.body;
     return std::string(get_string(body(r), {"id"}));
   }

@@ -33,8 +33,8 @@ TEST(Parameters, ARepeatIsRefusedUnlessItMayBe) {
 TEST(Parameters, NumbersAreWholeAndInRange) {
   EXPECT_EQ(number(query(""), "limit", 50, 1, 500).value(), 50);
   EXPECT_EQ(number(query("limit=500"), "limit", 50, 1, 500).value(), 500);
-  for (const char* bad : {"limit=", "limit=0", "limit=501", "limit=-1", "limit=+5", "limit=5x", "limit=%205", "limit=1e2",
-                          "limit=99999999999999999999", "limit=0x10"}) {
+  for (const char* bad : {"limit=", "limit=0", "limit=501", "limit=-1", "limit=+5", "limit=5x", "limit=%205",
+                          "limit=1e2", "limit=99999999999999999999", "limit=0x10"}) {
     auto n = number(query(bad), "limit", 50, 1, 500);
     ASSERT_FALSE(n) << bad;
     EXPECT_EQ(n.error().code, "api.bad_parameter") << bad;
@@ -93,13 +93,14 @@ TEST(Problems, AreRfc9457) {
   EXPECT_EQ(r.headers.get("Content-Type"), "application/problem+json");
   EXPECT_EQ(r.headers.get("X-Content-Type-Options"), "nosniff");
   EXPECT_EQ(r.headers.get("Cache-Control"), "no-store");
-  const json::object expected{{"type", "about:blank"}, {"title", "Forbidden"}, {"status", 403},
+  const json::object expected{{"type", "about:blank"}, {"title", "Forbidden"},     {"status", 403},
                               {"code", "policy.x"},    {"detail", "You may not."}, {"hint", "Ask."}};
   EXPECT_EQ(body_of(r), json::value(expected));
 }
 
 TEST(Problems, AnInternalErrorTellsNothingOfTheInside) {
-  const auto r = problem_response(Error{Errc::internal, "store.corrupt", "/var/lib/secret.db is damaged", "x", 0}, "ab12");
+  const auto r = problem_response(
+      Error{Errc::internal, "store.corrupt", "/var/lib/secret.db is damaged", "x", 0}, "ab12");
   EXPECT_EQ(r.status, 500);
   EXPECT_EQ(r.body.find("secret"), std::string::npos) << r.body;
   EXPECT_NE(r.body.find("ab12"), std::string::npos) << r.body;
@@ -107,11 +108,14 @@ TEST(Problems, AnInternalErrorTellsNothingOfTheInside) {
 }
 
 TEST(Problems, SayWhenToComeBackAndWhatToSend) {
-  EXPECT_EQ(problem_response(Error{Errc::rate_limited, "a.b", "Later.", {}, 17}).headers.get("Retry-After"), "17");
-  EXPECT_NE(problem_response(Error{Errc::unavailable, "a.b", "Later.", {}, 0}).headers.get("Retry-After"), "");
+  EXPECT_EQ(problem_response(Error{Errc::rate_limited, "a.b", "Later.", {}, 17}).headers.get("Retry-After"),
+            "17");
+  EXPECT_NE(problem_response(Error{Errc::unavailable, "a.b", "Later.", {}, 0}).headers.get("Retry-After"),
+            "");
   EXPECT_EQ(problem_response(Error{Errc::forbidden, "a.b", "No.", {}, 0}).headers.get("Retry-After"), "");
   EXPECT_TRUE(problem_response(Error{Errc::unauthenticated, "a.b", "Who?", {}, 0})
-                  .headers.get("WWW-Authenticate").starts_with("Bearer"));
+                  .headers.get("WWW-Authenticate")
+                  .starts_with("Bearer"));
 }
 
 TEST(Problems, BytesThatAreNotTextStillMakeJson) {
@@ -153,9 +157,12 @@ TEST(StreamEvents, TextIsTextWithTheOffsetAfterItAsId) {
 
 TEST(StreamEvents, ACharacterCutInTwoWaitsForItsRest) {
   const std::string euro = "\xE2\x82\xAC", smile = "\xF0\x9F\x98\x80";
-  for (const auto& [text, used] : std::vector<std::pair<std::string, std::size_t>>{
-           {"a" + euro.substr(0, 1), 1}, {"a" + euro.substr(0, 2), 1}, {"a" + euro, 4}, {"a" + smile.substr(0, 3), 1},
-           {smile.substr(0, 2), 0}}) {
+  for (const auto& [text, used] :
+       std::vector<std::pair<std::string, std::size_t>>{{"a" + euro.substr(0, 1), 1},
+                                                        {"a" + euro.substr(0, 2), 1},
+                                                        {"a" + euro, 4},
+                                                        {"a" + smile.substr(0, 3), 1},
+                                                        {smile.substr(0, 2), 0}}) {
     EXPECT_EQ(log_event(0, text, false).used, used) << base64_encode(text);
     EXPECT_EQ(log_event(0, text, true).used, text.size()) << "at the end of the log nothing waits";
   }
@@ -177,10 +184,17 @@ TEST(StreamEvents, AnyBytesInAnyPiecesArriveOnceAndInOrder) {
     const std::size_t n = random() % 400;
     while (log.size() < n) {
       switch (random() % 6) {
-        case 0: log += "\xE2\x82\xAC"; break;
-        case 1: log += "\xF0\x9F\x98\x80"; break;
-        case 2: log += static_cast<char>(random()); break;
-        default: log += 'a';
+        case 0:
+          log += "\xE2\x82\xAC";
+          break;
+        case 1:
+          log += "\xF0\x9F\x98\x80";
+          break;
+        case 2:
+          log += static_cast<char>(random());
+          break;
+        default:
+          log += 'a';
       }
     }
     std::string got;
@@ -191,7 +205,7 @@ TEST(StreamEvents, AnyBytesInAnyPiecesArriveOnceAndInOrder) {
       const auto p = log_event(static_cast<std::int64_t>(got.size()), part, end);
       if (p.used == 0) {
         ASSERT_FALSE(end);
-        piece += 1;   // as when more of the log has come
+        piece += 1;  // as when more of the log has come
         continue;
       }
       const auto data = parse_json(parse_one(p.wire).data, "data").value();

@@ -44,16 +44,19 @@ inline std::string misfit(const json::value& unresolved, const json::value& v, c
   if (has("const") && s.at("const") != v) return at + " is not " + json::serialize(s.at("const"));
   if (has("enum")) {
     const auto& all = s.at("enum").as_array();
-    if (std::find(all.begin(), all.end(), v) == all.end()) return at + " is " + json::serialize(v) + ", not in its enum";
+    if (std::find(all.begin(), all.end(), v) == all.end())
+      return at + " is " + json::serialize(v) + ", not in its enum";
   }
   if (has("type")) {
     const auto type = sv(s.at("type").as_string());
-    const bool ok = (type == "string" && v.is_string()) || (type == "integer" && (v.is_int64() || v.is_uint64())) ||
+    const bool ok = (type == "string" && v.is_string()) ||
+                    (type == "integer" && (v.is_int64() || v.is_uint64())) ||
                     (type == "boolean" && v.is_bool()) || (type == "object" && v.is_object()) ||
                     (type == "array" && v.is_array()) || (type == "null" && v.is_null());
     if (!ok) return at + " is no " + std::string(type) + ": " + json::serialize(v);
   }
-  if (has("pattern") && !std::regex_search(std::string(v.as_string()), std::regex(std::string(s.at("pattern").as_string())))) {
+  if (has("pattern") &&
+      !std::regex_search(std::string(v.as_string()), std::regex(std::string(s.at("pattern").as_string())))) {
     return at + " does not match " + std::string(s.at("pattern").as_string());
   }
   if (has("minimum") && v.to_number<std::int64_t>() < s.at("minimum").as_int64()) return at + " is too small";

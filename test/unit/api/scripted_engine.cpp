@@ -63,11 +63,13 @@ net::Task<Result<Run>> Engine::get(const Caller& caller, std::string run_id) {
   auto& s = impl_->script;
   if (s.error) co_return fail(*s.error);
   OJ_CO_TRY(auto run, s.store->get_run(run_id));
-  if (!sees(caller.subject, run)) co_return fail(Errc::not_found, "store.not_found", "there is no run " + run_id);
+  if (!sees(caller.subject, run))
+    co_return fail(Errc::not_found, "store.not_found", "there is no run " + run_id);
   co_return run;
 }
 
-net::Task<Result<store::RunPage>> Engine::list(const Caller&, store::RunFilter filter, std::string cursor, int limit) {
+net::Task<Result<store::RunPage>> Engine::list(const Caller&, store::RunFilter filter, std::string cursor,
+                                               int limit) {
   if (impl_->script.error) co_return fail(*impl_->script.error);
   co_return impl_->script.store->list_runs(filter, cursor, limit);
 }
@@ -81,7 +83,8 @@ std::uint64_t Engine::change_ticket(std::string_view) { return impl_->script.cha
 net::Task<bool> Engine::wait_changed(std::string_view, std::uint64_t seen, Duration timeout) {
   co_return co_await impl_->script.changed.wait_beyond(seen, timeout);
 }
-net::Task<Result<std::string>> Engine::read_log(std::string run_id, std::int64_t offset, std::size_t max_bytes) {
+net::Task<Result<std::string>> Engine::read_log(std::string run_id, std::int64_t offset,
+                                                std::size_t max_bytes) {
   co_return impl_->script.store->read_log(run_id, offset, max_bytes);
 }
 

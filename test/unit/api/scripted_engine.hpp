@@ -17,13 +17,13 @@ struct EngineScript {
   store::Store* store = nullptr;
   bool ready = true;
   std::string reason;
-  std::optional<Error> error;                  // what every call answers, once set
+  std::optional<Error> error;  // what every call answers, once set
   std::vector<runs::WorkloadInfo> workloads;
   runs::DryRunResult dry_run;
-  std::vector<runs::Caller> callers;           // of submit, dry_run, cancel
+  std::vector<runs::Caller> callers;  // of submit, dry_run, cancel
   std::vector<RunRequest> requests;
   net::Notifier changed;
-  Time last{};                                 // when the last run was created
+  Time last{};  // when the last run was created
 
   static EngineScript*& current() {
     static EngineScript* script = nullptr;

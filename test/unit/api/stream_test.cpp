@@ -41,7 +41,8 @@ class StreamTest : public ApiTest {
         const auto v = parse_json(e.data, "log").value();
         const auto text = get_string(v, {"data"});
         EXPECT_EQ(get_int(v, {"offset"}), offset);
-        const std::string data = find(v, {"encoding"}) != nullptr ? base64_decode(text).value() : std::string(text);
+        const std::string data =
+            find(v, {"encoding"}) != nullptr ? base64_decode(text).value() : std::string(text);
         offset += static_cast<std::int64_t>(data.size());
         EXPECT_EQ(e.id, std::to_string(offset));
         out += data;
@@ -66,7 +67,8 @@ class StreamTest : public ApiTest {
     std::deque<net::SseEvent> queue_;
   };
 
-  std::unique_ptr<Viewer> view(const std::string& path, std::vector<std::pair<std::string, std::string>> headers = {},
+  std::unique_ptr<Viewer> view(const std::string& path,
+                               std::vector<std::pair<std::string, std::string>> headers = {},
                                int status = 200) {
     auto r = request("GET", path, {"ann", {}, std::move(headers)});
     r.idle_timeout = std::chrono::seconds(5);
@@ -98,7 +100,8 @@ TEST_F(StreamTest, ShowsStatusThenLogThenTheEnd) {
   append_log(id, "three\n");
   finish(id, 3);
   EXPECT_EQ(v->log(6), "three\n");
-  while ((e = v->next()).event == "status") {}
+  while ((e = v->next()).event == "status") {
+  }
   EXPECT_EQ(e.event, "end");
   EXPECT_EQ(get_int(parse_json(e.data, "end").value(), {"exitCode"}), 3);
   EXPECT_EQ(v->next().event, "") << "then it ends";
@@ -120,7 +123,8 @@ TEST_F(StreamTest, GoesOnWhereTheClientWas) {
   const std::string id = new_run();
   append_log(id, "0123456789");
   finish(id);
-  for (const auto& [query, last] : std::vector<std::pair<std::string, std::string>>{{"?offset=4", ""}, {"", "4"}, {"?offset=1", "4"}}) {
+  for (const auto& [query, last] :
+       std::vector<std::pair<std::string, std::string>>{{"?offset=4", ""}, {"", "4"}, {"?offset=1", "4"}}) {
     std::vector<std::pair<std::string, std::string>> headers;
     if (!last.empty()) headers.emplace_back("Last-Event-ID", last);
     auto v = view(path(id, query), headers);
@@ -139,9 +143,9 @@ TEST_F(StreamTest, BytesOfAnyKindArriveAsTheyWere) {
   const std::string id = new_run();
   auto v = view(path(id));
   v->expect("status");
-  append_log(id, std::string("\xE2\x82", 2));          // the euro sign, cut
+  append_log(id, std::string("\xE2\x82", 2));  // the euro sign, cut
   append_log(id, std::string("\xAC\0\xff\x1b[31m", 8));
-  append_log(id, "\xF0\x9F");                           // cut for ever
+  append_log(id, "\xF0\x9F");  // cut for ever
   finish(id);
   EXPECT_EQ(v->log(12), std::string("\xE2\x82\xAC\0\xff\x1b[31m\xF0\x9F", 12));
   auto e = v->next();
@@ -191,7 +195,7 @@ TEST_F(StreamTest, OneUserHasSoManyStreamsAndGetsThemBack) {
   expect_problem(r, 429, "api.too_many_streams");
   EXPECT_TRUE(r.headers.has("Retry-After"));
   EXPECT_NE(get("/metrics", "").body.find("oddjob_http_streams 2"), std::string::npos);
-  a.reset();   // the client goes away
+  a.reset();  // the client goes away
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (get("/metrics", "").body.find("oddjob_http_streams 1") == std::string::npos) {
     ASSERT_LT(std::chrono::steady_clock::now(), until) << "the stream of a client that went is given back";

@@ -22,7 +22,8 @@ class AuditTest : public StoreTest {
   void attack(const std::string& sql) {
     Raw raw(path());
     ASSERT_EQ(raw.exec("DROP TRIGGER audit_no_update; DROP TRIGGER audit_no_delete;"
-                       "DROP TRIGGER audit_head_no_delete"), "");
+                       "DROP TRIGGER audit_head_no_delete"),
+              "");
     ASSERT_EQ(raw.exec(sql), "");
   }
   AuditVerdict verify() {
@@ -68,7 +69,8 @@ TEST_F(AuditTest, EachRecordCarriesTheHashOfTheOneBefore) {
 
 TEST_F(AuditTest, SqlThatChangesRecordsIsRefused) {
   Raw raw(path());
-  EXPECT_NE(raw.exec("UPDATE audit SET actor = 'eve' WHERE seq = 3").find("cannot be changed"), std::string::npos);
+  EXPECT_NE(raw.exec("UPDATE audit SET actor = 'eve' WHERE seq = 3").find("cannot be changed"),
+            std::string::npos);
   EXPECT_NE(raw.exec("DELETE FROM audit WHERE seq = 3").find("cannot be changed"), std::string::npos);
   EXPECT_NE(raw.exec("DELETE FROM audit_head").find("cannot be changed"), std::string::npos);
   EXPECT_TRUE(verify().ok);
@@ -94,29 +96,37 @@ INSTANTIATE_TEST_SUITE_P(
         Attack{"time", "UPDATE audit SET time_us = time_us + 1 WHERE seq = 10", 10, "record 10 was altered"},
         Attack{"run", "UPDATE audit SET run_id = 'aaaa' WHERE seq = 4", 4, "record 4 was altered"},
         Attack{"detail", "UPDATE audit SET detail = '{\"n\":7}' WHERE seq = 5", 5, "record 5 was altered"},
-        Attack{"detail_broken", "UPDATE audit SET detail = 'not json' WHERE seq = 5", 5, "record 5 was altered"},
+        Attack{"detail_broken", "UPDATE audit SET detail = 'not json' WHERE seq = 5", 5,
+               "record 5 was altered"},
         Attack{"detail_type", "UPDATE audit SET detail = '[]' WHERE seq = 5", 5, "record 5 was altered"},
         Attack{"hash", "UPDATE audit SET hash = prev WHERE seq = 5", 5, "record 5 was altered"},
         Attack{"prev", "UPDATE audit SET prev = hash WHERE seq = 5", 5, "record 5 was altered"},
         Attack{"removed", "DELETE FROM audit WHERE seq = 6", 6, "record 6 was removed"},
         Attack{"removed_first", "DELETE FROM audit WHERE seq = 1", 1, "record 1 was removed"},
-        Attack{"removed_some", "DELETE FROM audit WHERE seq BETWEEN 4 AND 6", 4, "records 4 to 6 were removed"},
-        Attack{"removed_last", "DELETE FROM audit WHERE seq = 10", 10, "record 10, the last one, was removed"},
-        Attack{"truncated", "DELETE FROM audit WHERE seq > 7", 8, "records 8 to 10, the last ones, were removed"},
+        Attack{"removed_some", "DELETE FROM audit WHERE seq BETWEEN 4 AND 6", 4,
+               "records 4 to 6 were removed"},
+        Attack{"removed_last", "DELETE FROM audit WHERE seq = 10", 10,
+               "record 10, the last one, was removed"},
+        Attack{"truncated", "DELETE FROM audit WHERE seq > 7", 8,
+               "records 8 to 10, the last ones, were removed"},
         Attack{"emptied", "DELETE FROM audit", 1, "records 1 to 10, the last ones, were removed"},
         Attack{"head_removed", "DELETE FROM audit_head", 11, "head of the chain was removed"},
-        Attack{"closed_up", "DELETE FROM audit WHERE seq = 4; UPDATE audit SET seq = seq - 1 WHERE seq > 4", 4,
-               "record 4 was altered or moved"},
+        Attack{"closed_up", "DELETE FROM audit WHERE seq = 4; UPDATE audit SET seq = seq - 1 WHERE seq > 4",
+               4, "record 4 was altered or moved"},
         Attack{"swapped",
                "UPDATE audit SET seq = -3 WHERE seq = 3; UPDATE audit SET seq = 3 WHERE seq = 4;"
                "UPDATE audit SET seq = 4 WHERE seq = -3",
                3, "record 3 was altered or moved"},
-        Attack{"appended", "INSERT INTO audit SELECT 11, time_us, type, actor, run_id, detail, hash, hash FROM audit WHERE seq = 10",
+        Attack{"appended",
+               "INSERT INTO audit SELECT 11, time_us, type, actor, run_id, detail, hash, hash FROM audit "
+               "WHERE seq = 10",
                11, "record 11 was altered"}),
     [](const auto& i) { return i.param.name; });
 
 TEST_F(AuditTest, ARecordBeforeTheFirstIsFound) {
-  attack("INSERT INTO audit SELECT 0, time_us, type, actor, run_id, detail, prev, hash FROM audit WHERE seq = 1");
+  attack(
+      "INSERT INTO audit SELECT 0, time_us, type, actor, run_id, detail, prev, hash FROM audit WHERE seq = "
+      "1");
   const AuditVerdict v = verify();
   EXPECT_FALSE(v.ok);
   EXPECT_EQ(v.bad_seq, 0);
@@ -215,7 +225,8 @@ TEST_F(StoreTest, AChainOfManyPagesVerifies) {
   // One run's update may carry many records: that makes them in few commits.
   oddjob::Run r = create(sample_run());
   for (int i = 0; i < 5; ++i) {
-    auto u = store_->update_run(r, std::vector<AuditEvent>(600, event("many", "ann", {{"pad", std::string(2000, 'x')}})));
+    auto u = store_->update_run(
+        r, std::vector<AuditEvent>(600, event("many", "ann", {{"pad", std::string(2000, 'x')}})));
     ASSERT_TRUE(u) << u.error().message;
     r = *u;
   }

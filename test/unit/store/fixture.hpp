@@ -53,12 +53,13 @@ class Raw {
   }
   std::string one(const std::string& sql) {
     std::string out;
-    sqlite3_exec(db_, sql.c_str(),
-                 [](void* p, int n, char** v, char**) {
-                   if (n > 0 && v[0] != nullptr) *static_cast<std::string*>(p) = v[0];
-                   return 0;
-                 },
-                 &out, nullptr);
+    sqlite3_exec(
+        db_, sql.c_str(),
+        [](void* p, int n, char** v, char**) {
+          if (n > 0 && v[0] != nullptr) *static_cast<std::string*>(p) = v[0];
+          return 0;
+        },
+        &out, nullptr);
     return out;
   }
 

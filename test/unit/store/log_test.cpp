@@ -105,7 +105,8 @@ TEST_F(LogTest, AnyRangeOfAnyAppendsEqualsTheSameRangeOfTheText) {
 TEST_F(LogTest, AHundredMegabytesGoInAndOutInBoundedTime) {
   const auto begin = std::chrono::steady_clock::now();
   std::string piece;
-  while (piece.size() < (1U << 20U)) piece += "2026-01-02 line " + std::to_string(piece.size()) + " of a long log\n";
+  while (piece.size() < (1U << 20U))
+    piece += "2026-01-02 line " + std::to_string(piece.size()) + " of a long log\n";
   piece.resize(1U << 20U);
   for (std::int64_t i = 0; i < 100; ++i) ASSERT_TRUE(append(i << 20, piece));
   std::int64_t at = 0;

@@ -162,9 +162,14 @@ TEST_F(StoreTest, FiltersNarrowAndCombine) {
   EXPECT_EQ(count({}), 4U);
   EXPECT_EQ(count({.name_space = "shop", .requester = "", .workload = "", .states = {}}), 3U);
   EXPECT_EQ(count({.name_space = "", .requester = "ann", .workload = "", .states = {}}), 3U);
-  EXPECT_EQ(count({.name_space = "shop", .requester = "ann", .workload = "deploy/payments", .states = {}}), 1U);
+  EXPECT_EQ(count({.name_space = "shop", .requester = "ann", .workload = "deploy/payments", .states = {}}),
+            1U);
   EXPECT_EQ(count({.name_space = "", .requester = "", .workload = "", .states = {RunState::failed}}), 1U);
-  EXPECT_EQ(count({.name_space = "", .requester = "", .workload = "", .states = {RunState::failed, RunState::requested}}), 4U);
+  EXPECT_EQ(count({.name_space = "",
+                   .requester = "",
+                   .workload = "",
+                   .states = {RunState::failed, RunState::requested}}),
+            4U);
   EXPECT_EQ(count({.name_space = "no", .requester = "", .workload = "", .states = {}}), 0U);
 }
 
