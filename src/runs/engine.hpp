@@ -29,7 +29,8 @@ struct EngineOptions {
   Duration retry_min = std::chrono::milliseconds(200), retry_max = std::chrono::seconds(20);
   std::size_t max_active_runs = 1000;                   // over it: rate_limited "runs.busy"
   std::size_t max_log_bytes = 1ULL << 30U;              // a run's archive; more is dropped and said
-  std::size_t max_log_line = 1U << 20U;                 // longer lines are passed on in pieces
+  std::size_t max_log_line = 1U << 20U;                 // lines pass on in pieces of at most so many bytes
+  std::vector<std::string> namespaces;                  // to watch and serve; empty: all
 };
 
 struct Caller {
@@ -66,12 +67,18 @@ class Engine {
   [[nodiscard]] std::string not_ready_reason() const;
 
   // Policy, render, audit, then the run is on its way. Returns when the intent
-  // is committed. Refusals are audited too ("run.refused").
+  // is committed. Refusals are audited too ("run.refused"). Errors besides those
+  // of validate, policy, render and the cluster: "approval.unsupported",
+  // "workload.not_found", "runs.namespace_not_served" (failed_precondition),
+  // "runs.busy" (rate_limited), "runs.not_ready", "runs.stopping" (unavailable).
   net::Task<Result<SubmitResult>> submit(const Caller& caller, RunRequest request,
                                          std::string idempotency_key);
   net::Task<Result<DryRunResult>> dry_run(const Caller& caller, RunRequest request);
   net::Task<Result<Run>> cancel(const Caller& caller, std::string run_id);
 
+  // cancel() may be asked for by the requester, those who may run on the
+  // workload, and admins ("run.not_allowed"); on a run that has ended it changes
+  // nothing. A run that the caller may not see is "run.not_found".
   // Visible to: the requester, those who may run on the workload, admins, auditors.
   net::Task<Result<Run>> get(const Caller& caller, std::string run_id);
   net::Task<Result<store::RunPage>> list(const Caller& caller, store::RunFilter filter,
@@ -79,7 +86,8 @@ class Engine {
   net::Task<Result<std::vector<WorkloadInfo>>> workloads(const Caller& caller, std::string name_space);
 
   // Live view of one run. changed() counts every change of its record or its
-  // log; wait for it to move, then read get()/read_log().
+  // log; wait for it to move, then read get()/read_log(). By the full id. A run
+  // that has ended does not change any more.
   [[nodiscard]] std::uint64_t change_ticket(std::string_view run_id);
   net::Task<bool> wait_changed(std::string_view run_id, std::uint64_t seen, Duration timeout);
   // Archived bytes plus what is not yet flushed; empty when there is nothing

@@ -34,7 +34,7 @@ json::object reduce_metadata(const json::value& object, std::initializer_list<st
   if (meta == nullptr) return out;
   copy_members(*meta, out,
                {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp",
-                "deletionTimestamp", "deletionGracePeriodSeconds"});
+                "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences"});
   json::object labels;
   if (const auto* all = find_object(object, {"metadata", "labels"})) {
     copy_members(*all, labels, {names::kRunIdLabel, names::kManagedByLabel});
@@ -75,6 +75,12 @@ std::uint64_t version_of(const json::value& object) noexcept {
   std::uint64_t n = 0;
   const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), n);
   return ec == std::errc() && end == text.data() + text.size() ? n : 0;
+}
+
+bool owned_by(const json::value& pod, std::string_view uid) noexcept {
+  const auto* owners = find_array(pod, {"metadata", "ownerReferences"});
+  return owners != nullptr &&
+         std::ranges::any_of(*owners, [&](const json::value& o) { return get_string(o, {"uid"}) == uid; });
 }
 
 bool being_deleted(const json::value& object) noexcept {

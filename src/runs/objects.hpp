@@ -18,6 +18,7 @@ std::string_view name_of(const json::value& object) noexcept;
 std::string_view run_id_of(const json::value& object) noexcept;   // its label; empty if none
 // resourceVersion as a number, 0 where it is none. Versions of one object only grow.
 std::uint64_t version_of(const json::value& object) noexcept;
+bool owned_by(const json::value& pod, std::string_view uid) noexcept;
 bool being_deleted(const json::value& object) noexcept;
 // When the deletion was asked for: deletionTimestamp less the grace period.
 std::optional<Time> deletion_asked_at(const json::value& object);

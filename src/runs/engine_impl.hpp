@@ -1,0 +1,163 @@
+// What the files of the engine share. Not for other rooms.
+//
+// Every coroutine of the engine is static and holds the Impl, and the run it is
+// about, by shared_ptr: an Engine that goes leaves nothing dangling. All state
+// is touched on the loop's thread only.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "kube/watch.hpp"
+#include "runs/engine.hpp"
+#include "runs/facts.hpp"
+#include "runs/log_follower.hpp"
+#include "runs/machine.hpp"
+
+namespace oddjob::runs {
+
+// A run that has not ended, and what is known of it.
+struct ActiveRun {
+  Run run;                                   // as stored last
+  std::vector<EnvVar> secrets;               // env values that are nowhere else
+  bool values_lost = false;
+  std::optional<RunRequest> request;         // as it came in; after a restart: as recorded
+
+  // The cluster, as seen last.
+  Observation::Job job = Observation::Job::unknown;
+  json::value job_object;                    // reduced
+  std::map<std::string, json::value, std::less<>> pods;   // by uid, reduced
+  std::set<std::string, std::less<>> gone_pods, followed_pods;
+  std::vector<json::value> events;
+  bool pods_listed = false;
+  std::optional<Time> job_gone_since;
+  std::optional<Error> create_error, refusal;
+  Time waiting_since{};
+
+  std::shared_ptr<LogFollower> log;
+  net::Notifier wake;                        // the supervisor has something to look at
+  std::shared_ptr<net::Notifier> changed = std::make_shared<net::Notifier>();   // readers have
+  std::string progress;                      // shown; run.progress is what is stored of it
+  std::chrono::steady_clock::time_point progress_since{}, progress_stored{}, looked{}, events_at{};
+  int event_polls = 0;
+  bool polling_events = false, starting_recorded = false;
+  Duration backoff{};
+};
+using RunPtr = std::shared_ptr<ActiveRun>;
+
+struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
+  using Ptr = std::shared_ptr<Impl>;
+  Impl(net::Loop& l, kube::Client& c, store::Store& s, net::BlockingPool& d, EngineOptions o);
+
+  // ---- engine.cpp: beginning and end
+  static net::Task<Result<>> start(Ptr self);
+  static net::Task<> stop(Ptr self);
+  void watch();
+  void add(Run run);                          // of an earlier process
+  RunPtr adopt(RunPtr r);                     // into active, and begins to supervise it
+  void retire(const RunPtr& r);
+  [[nodiscard]] RunPtr find(std::string_view run_id) const;
+  [[nodiscard]] Time now() const { return clock->now(); }
+
+  // ---- submit.cpp
+  static net::Task<Result<SubmitResult>> submit(Ptr self, Caller caller, RunRequest request, std::string key);
+  static net::Task<Result<DryRunResult>> dry_run(Ptr self, Caller caller, RunRequest request);
+  struct Prepared {
+    json::value workload;
+    Policy policy;
+    policy::Decision decision;
+    render::Rendered rendered;
+  };
+  // `place`: what stands before it in line counts as active already.
+  static net::Task<Result<Prepared>> prepare(Ptr self, Subject subject, RunRequest request, std::string run_id,
+                                             std::uint64_t place);
+  static net::Task<Result<json::value>> read_workload(Ptr self, WorkloadRef ref);
+  static net::Task<Result<SubmitResult>> record(Ptr self, Caller caller, RunRequest request, std::string key);
+  static net::Task<Error> refuse(Ptr self, Caller caller, RunRequest request, Error why);
+  [[nodiscard]] Result<> accepting(const RunRequest& request) const;
+  [[nodiscard]] int active_on(const WorkloadRef& w, std::string_view but_run) const;
+  void remember_key(const std::string& requester, std::string_view key_hash, std::string_view digest,
+                    std::string_view run_id);
+  struct KeyOwner {
+    std::string digest, run_id;
+  };
+  [[nodiscard]] const KeyOwner* known_key(const std::string& requester, std::string_view key_hash) const;
+  net::Notifier keys_changed;
+  std::set<std::string, std::less<>> keys_under_way;
+
+  // ---- supervisor.cpp
+  static net::Task<> supervise(Ptr self, RunPtr r);
+  static net::Task<> perform(Ptr self, RunPtr r, Step step);
+  static net::Task<> create_job(Ptr self, RunPtr r);
+  static net::Task<> release_job(Ptr self, RunPtr r);
+  static net::Task<Result<>> ask_again(Ptr self, RunPtr r);
+  static net::Task<> delete_job(Ptr self, RunPtr r);
+  static net::Task<> finish(Ptr self, RunPtr r, Outcome outcome);
+  // Waits, longer each time, until something happens; `why` is shown.
+  static net::Task<> back_off(Ptr self, RunPtr r, std::string why);
+  void show_progress(const RunPtr& r, std::string text);
+
+  // ---- records.cpp: the one way in which a run changes
+  // Applies `change` to the newest record and stores it with the events it
+  // returns; on a conflict once more. nullopt from `change`: nothing to do.
+  using Change = std::function<std::optional<std::vector<AuditEvent>>(Run&)>;
+  static net::Task<Result<>> change(Ptr self, RunPtr r, Change change);
+  // Until it is stored, or the engine stops (false).
+  static net::Task<bool> persist(Ptr self, RunPtr r, Change change);
+
+  // ---- observer.cpp
+  Observation observe(const ActiveRun& r) const;
+  static net::Task<Result<>> look(Ptr self, RunPtr r);
+  static net::Task<> poll_events(Ptr self, RunPtr r);
+  static net::Task<> sweep(Ptr self, std::string run_id, json::value job);
+  void on_job(kube::WatchEventType type, const json::value& job);
+  void on_pod(kube::WatchEventType type, const json::value& pod);
+  void saw_job(const RunPtr& r, const json::value& job);     // it is ours, and there
+  void saw_no_job(const RunPtr& r);
+  void saw_pod(const RunPtr& r, const json::value& pod, bool gone);
+  void touched(const RunPtr& r);
+
+  // ---- views.cpp
+  [[nodiscard]] Run view(const ActiveRun& r) const;          // with what is not stored yet
+  [[nodiscard]] bool may_run_on(const Subject& s, const WorkloadRef& w) const;
+  [[nodiscard]] bool may_see(const Subject& s, const Run& run) const;
+  static net::Task<Result<Run>> load(Ptr self, std::string run_id);
+  static net::Task<Result<Run>> cancel(Ptr self, Caller caller, std::string run_id);
+  static net::Task<Result<store::RunPage>> list(Ptr self, Subject subject, store::RunFilter filter, std::string cursor,
+                                                int limit);
+  Result<std::vector<WorkloadInfo>> workloads(const Subject& subject, const std::string& name_space) const;
+
+  net::Loop& loop;
+  kube::Client& client;
+  store::Store& store;
+  net::BlockingPool& db;
+  EngineOptions options;
+  const Clock* clock;
+  Facts facts;
+
+  std::map<std::string, RunPtr, std::less<>> active;
+  int reserved = 0;                                           // submits under way
+  std::uint64_t next_place = 0;
+  std::map<std::string, std::set<std::uint64_t>, std::less<>> reserved_on;   // their places in line, by workload
+  bool started = false, stopping = false;
+  int supervising = 0;
+  net::Notifier idle;
+  Stats stats;
+
+  // One a kind and namespace.
+  std::vector<std::unique_ptr<kube::Reflector>> jobs, pods;
+  std::vector<std::pair<WorkloadKind, std::unique_ptr<kube::Reflector>>> workload_caches;
+  std::map<std::string, Error, std::less<>> watch_problems;   // of jobs and pods, by what is watched
+  std::set<std::string, std::less<>> swept;                   // uids looked at by sweep()
+
+  std::unordered_map<std::string, KeyOwner> keys;             // bounded, see keys_order
+  std::deque<std::string> keys_order;
+};
+
+
+std::string workload_key(const WorkloadRef& w);               // "namespace/deploy/x"
+AuditEvent audit_event(std::string type, std::string actor, const Run& run, json::object detail);
+
+}  // namespace oddjob::runs

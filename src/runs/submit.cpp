@@ -1,0 +1,350 @@
+// From a request to a recorded run: policy, render, audit.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+#include "core/digest.hpp"
+#include "core/text.hpp"
+#include "runs/engine_impl.hpp"
+#include "runs/manifest.hpp"
+#include "runs/objects.hpp"
+
+namespace oddjob::runs {
+namespace {
+
+constexpr std::size_t kMaxKeys = 10000;
+constexpr std::size_t kRefusedCommandBytes = 4096;
+
+std::string key_name(std::string_view requester, std::string_view key_hash) {
+  return std::string(key_hash) + " " + std::string(requester);
+}
+
+json::array strings(const std::vector<std::string>& v) { return json::array(v.begin(), v.end()); }
+
+// A refused command may be anything: recorded readable, and bounded.
+json::array refused_command(const std::vector<std::string>& argv) {
+  json::array out;
+  std::size_t bytes = 0;
+  for (const auto& word : argv) {
+    if (bytes >= kRefusedCommandBytes) {
+      out.emplace_back("…");
+      break;
+    }
+    out.emplace_back(printable(word, kRefusedCommandBytes - bytes));
+    bytes += word.size() + 1;
+  }
+  return out;
+}
+
+// Did somebody with an identity ask for what may not be? Trouble with the
+// cluster or the database is no refusal.
+bool is_refusal(const Error& e) {
+  switch (e.kind) {
+    case Errc::invalid_argument:
+    case Errc::forbidden:
+    case Errc::not_found:
+    case Errc::too_large:
+    case Errc::failed_precondition:
+    case Errc::unsupported: return !e.code.starts_with("http.") && !e.code.starts_with("store.");
+    default: return false;
+  }
+}
+
+Error error_of(const policy::Deny& deny) {
+  const auto kind = deny.code == "policy.max_concurrent" ? Errc::failed_precondition : Errc::forbidden;
+  return Error{kind, deny.code, deny.reason, {}};
+}
+
+const json::object& annotations_of(const json::value& workload) {
+  static const json::object kNone;
+  const auto* annotations = find_object(workload, {"metadata", "annotations"});
+  return annotations != nullptr ? *annotations : kNone;
+}
+
+// Holds a place in line while a submit is under way.
+class Place {
+ public:
+  Place(int& reserved, std::map<std::string, std::set<std::uint64_t>, std::less<>>& lines, std::string line,
+        std::uint64_t place)
+      : reserved_(reserved), lines_(lines), line_(std::move(line)), place_(place) {
+    ++reserved_;
+    lines_[line_].insert(place_);
+  }
+  ~Place() {
+    --reserved_;
+    const auto it = lines_.find(line_);
+    it->second.erase(place_);
+    if (it->second.empty()) lines_.erase(it);
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+
+ private:
+  int& reserved_;
+  std::map<std::string, std::set<std::uint64_t>, std::less<>>& lines_;
+  std::string line_;
+  std::uint64_t place_;
+};
+
+}  // namespace
+
+Result<> Engine::Impl::accepting(const RunRequest& request) const {
+  if (stopping) return fail(Errc::unavailable, "runs.stopping", "the server is stopping", "try again in a moment");
+  if (!started) {
+    return fail(Errc::unavailable, "runs.not_ready", "the server has not taken up its unfinished runs yet",
+                "try again in a moment");
+  }
+  const auto& served = options.namespaces;
+  const auto& ns = request.workload.name_space;
+  if (!served.empty() && std::ranges::find(served, ns) == served.end()) {
+    return fail(Errc::failed_precondition, "runs.namespace_not_served",
+                "this server does not serve namespace " + printable(ns, 64), "it serves: " + join(served, ", "));
+  }
+  return {};
+}
+
+int Engine::Impl::active_on(const WorkloadRef& w, std::string_view but_run) const {
+  return static_cast<int>(std::ranges::count_if(active, [&](const auto& entry) {
+    const Run& run = entry.second->run;
+    return run.workload == w && run.id != but_run && !is_final(run.state);
+  }));
+}
+
+void Engine::Impl::remember_key(const std::string& requester, std::string_view key_hash, std::string_view digest,
+                                std::string_view run_id) {
+  auto name = key_name(requester, key_hash);
+  if (!keys.try_emplace(name, KeyOwner{std::string(digest), std::string(run_id)}).second) return;
+  keys_order.push_back(std::move(name));
+  if (keys_order.size() > kMaxKeys) {
+    keys.erase(keys_order.front());
+    keys_order.pop_front();
+  }
+}
+
+const Engine::Impl::KeyOwner* Engine::Impl::known_key(const std::string& requester, std::string_view key_hash) const {
+  const auto it = keys.find(key_name(requester, key_hash));
+  return it == keys.end() ? nullptr : &it->second;
+}
+
+net::Task<Result<json::value>> Engine::Impl::read_workload(Ptr self, WorkloadRef ref) {
+  auto getting = self->client.get(kube::workload_resource(kind_name(ref.kind)), ref.name_space, ref.name);
+  auto workload = co_await std::move(getting);
+  if (workload) co_return workload;
+  if (workload.error().kind == Errc::not_found) {
+    co_return fail(Errc::not_found, "workload.not_found",
+                   fmt::format("{} does not exist in namespace {}", to_string(ref), ref.name_space),
+                   "`oddjob workloads` lists those that may be run");
+  }
+  co_return std::unexpected(std::move(workload).error().with_context("reading " + to_string(ref)));
+}
+
+net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subject subject, RunRequest request,
+                                                                std::string run_id, std::uint64_t place) {
+  const WorkloadRef ref = request.workload;
+  self->facts.prefetch(ref.name_space);
+  Prepared out;
+  auto reading = read_workload(self, ref);
+  auto workload = co_await std::move(reading);
+  if (!workload) co_return std::unexpected(std::move(workload).error());
+  out.workload = std::move(*workload);
+  OJ_CO_TRY(out.policy, policy::parse_policy(annotations_of(out.workload), to_string(ref)));
+  const auto container = render::choose_container(out.workload, request, out.policy);
+
+  policy::Circumstances circumstances;
+  circumstances.active_runs = self->active_on(ref, run_id);
+  if (const auto line = self->reserved_on.find(workload_key(ref)); line != self->reserved_on.end()) {
+    circumstances.active_runs += static_cast<int>(
+        std::distance(line->second.begin(), line->second.lower_bound(place)));
+  }
+  circumstances.resolved_container = container.value_or(std::string());
+  out.decision = policy::decide(subject, out.policy, request, circumstances);
+  // Who may not run here learns that first, and nothing of the rest.
+  if (const auto* deny = std::get_if<policy::Deny>(&out.decision)) co_return std::unexpected(error_of(*deny));
+  if (!container) co_return std::unexpected(container.error());
+
+  auto asking = self->facts.read(ref.name_space, out.workload, *container, !request.image_tag_as_written);
+  const auto facts = co_await std::move(asking);
+  if (!facts) co_return std::unexpected(facts.error());
+  const render::Identity identity{run_id, subject.user, request.reason};
+  OJ_CO_TRY(out.rendered, render::render(out.workload, request, out.policy, *facts, identity));
+  co_return out;
+}
+
+net::Task<Error> Engine::Impl::refuse(Ptr self, Caller caller, RunRequest request, Error why) {
+  ++self->stats.refused;
+  if (!is_refusal(why)) co_return why;
+  AuditEvent e;
+  e.type = "run.refused";
+  e.actor = caller.subject.user;
+  e.detail = json::object{{"code", why.code},
+                          {"message", printable(why.message, 2048)},
+                          {"namespace", printable(request.workload.name_space, 253)},
+                          {"workload", printable(to_string(request.workload), 300)},
+                          {"command", refused_command(request.command)},
+                          {"teams", strings(caller.subject.teams)},
+                          {"channel", caller.channel},
+                          {"from", caller.from}};
+  auto write = [self, &e] { return self->store.append_audit(e); };
+  const auto written = co_await self->db.offload(write);
+  if (!written) {
+    spdlog::error("a refusal is not in the audit: {}", written.error().message);
+    why.message += " (and this refusal could not be written to the audit: " + written.error().message + ")";
+  }
+  co_return why;
+}
+
+net::Task<Result<SubmitResult>> Engine::Impl::submit(Ptr self, Caller caller, RunRequest request, std::string key) {
+  OJ_CO_CHECK(self->accepting(request));
+  const std::string requester = caller.subject.user;
+  const std::string line = key.empty() ? std::string() : key_name(requester, sha256_hex(key));
+  // Twice the same key at once: the second waits for what becomes of the first.
+  while (!key.empty() && self->keys_under_way.contains(line)) {
+    const auto seen = self->keys_changed.ticket();
+    co_await self->keys_changed.wait_beyond(seen, std::chrono::seconds(60));
+  }
+  if (const auto* owner = key.empty() ? nullptr : self->known_key(requester, sha256_hex(key))) {
+    const std::string run_id = owner->run_id;
+    if (owner->digest != json_digest(to_recordable_json(request))) {
+      co_return fail(Errc::already_exists, "store.idempotency_mismatch",
+                     "this idempotency key was used for another request, run " + run_id,
+                     "use a new key for a new request");
+    }
+    auto loading = load(self, run_id);
+    auto run = co_await std::move(loading);
+    if (!run) co_return std::unexpected(std::move(run).error());
+    co_return SubmitResult{std::move(*run), true};
+  }
+  if (!key.empty()) self->keys_under_way.insert(line);
+  auto recording = record(self, caller, request, key);
+  auto result = co_await std::move(recording);
+  if (!key.empty()) {
+    self->keys_under_way.erase(line);
+    self->keys_changed.notify_all();
+  }
+  if (result) {
+    if (!result->replayed) ++self->stats.submitted;
+    co_return result;
+  }
+  auto refusing = refuse(self, std::move(caller), std::move(request), std::move(result).error());
+  auto error = co_await std::move(refusing);
+  co_return std::unexpected(std::move(error));
+}
+
+net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, RunRequest request, std::string key) {
+  OJ_CO_CHECK(validate(request));
+  if (self->active.size() + static_cast<std::size_t>(self->reserved) >= self->options.max_active_runs) {
+    Error busy{Errc::rate_limited, "runs.busy",
+               fmt::format("{} runs are active, which is this server's limit", self->options.max_active_runs),
+               "try again when some have ended", 5};
+    co_return std::unexpected(std::move(busy));
+  }
+  const std::uint64_t number = self->next_place++;
+  const Place place(self->reserved, self->reserved_on, workload_key(request.workload), number);
+  const Time now = self->now();
+  const std::string run_id = new_run_id(now);
+  auto preparing = prepare(self, caller.subject, request, run_id, number);
+  auto prepared = co_await std::move(preparing);
+  if (!prepared) co_return std::unexpected(std::move(prepared).error());
+  if (std::holds_alternative<policy::NeedsApproval>(prepared->decision)) {
+    co_return fail(Errc::failed_precondition, "approval.unsupported",
+                   to_string(request.workload) + " needs approval (oddjob.dev/approval), and this release of OddJob "
+                   "cannot collect approvals yet, so the run is refused",
+                   "a team of oddjob.dev/break-glass-teams may start it with --break-glass and a reason");
+  }
+  auto& rendered = prepared->rendered;
+  auto r = std::make_shared<ActiveRun>();
+  r->secrets = secret_env(request);
+  Run& run = r->run;
+  run.id = run_id;
+  run.state = RunState::starting;
+  run.workload = request.workload;
+  run.requester = caller.subject.user;
+  run.requester_teams = caller.subject.teams;
+  run.command = request.command;
+  run.container = rendered.container;
+  run.image = rendered.image;
+  run.reason = request.reason;
+  run.request = to_recordable_json(request);
+  run.job_name = rendered.job_name;
+  run.digest = rendered.digest;
+  run.report = render::report_json(rendered);
+  run.job = std::move(rendered.job);
+  take_values(run.job, run.container, r->secrets);
+  run.created = now;
+
+  const std::string digest = json_digest(run.request);
+  const auto* allow = std::get_if<policy::Allow>(&prepared->decision);
+  json::object detail{{"workload", to_string(run.workload)},
+                      {"namespace", run.workload.name_space},
+                      {"workloadUid", uid_of(prepared->workload)},
+                      {"workloadResourceVersion", get_string(prepared->workload, {"metadata", "resourceVersion"})},
+                      {"teams", strings(run.requester_teams)},
+                      {"identifiedBy", to_string(caller.subject.how)},
+                      {"command", strings(run.command)},
+                      {"reason", run.reason},
+                      {"container", run.container},
+                      {"image", run.image},
+                      {"job", run.job_name},
+                      {"digest", run.digest},
+                      {"timeout", format_duration(rendered.timeout)},
+                      {"breakGlass", allow != nullptr && allow->break_glass},
+                      {"channel", caller.channel},
+                      {"from", caller.from},
+                      {"requestDigest", digest}};
+  if (const auto* env = run.request.if_contains("env")) detail["env"] = *env;
+  const std::string key_hash = key.empty() ? std::string() : sha256_hex(key);
+  if (!key.empty()) detail["idempotencyKeySha256"] = key_hash;
+  auto event = audit_event("run.requested", run.requester, run, std::move(detail));
+  if (self->stopping) co_return fail(Errc::unavailable, "runs.stopping", "the server is stopping");
+  auto write = [self, &run, &key, &digest, &event] { return self->store.create_run(run, key, digest, event); };
+  auto created = co_await self->db.offload(write);
+  if (!created) co_return std::unexpected(std::move(created).error());
+  if (!key.empty()) self->remember_key(run.requester, key_hash, digest, created->run.id);
+  if (created->replayed) co_return SubmitResult{std::move(created->run), true};
+  run = std::move(created->run);
+  r->request = std::move(request);
+  r->job = Observation::Job::absent;   // its name was not known to anybody before
+  r->waiting_since = now;
+  SubmitResult result{run, false};
+  if (!self->stopping) self->adopt(std::move(r));
+  co_return result;
+}
+
+net::Task<Result<DryRunResult>> Engine::Impl::dry_run(Ptr self, Caller caller, RunRequest request) {
+  OJ_CO_CHECK(self->accepting(request));
+  OJ_CO_CHECK(validate(request));
+  auto preparing = prepare(self, caller.subject, request, new_run_id(self->now()), self->next_place);
+  auto prepared = co_await std::move(preparing);
+  if (!prepared) co_return std::unexpected(std::move(prepared).error());
+  DryRunResult out;
+  out.rendered = std::move(prepared->rendered);
+  if (const auto* needs = std::get_if<policy::NeedsApproval>(&prepared->decision)) {
+    out.server_warnings.push_back(fmt::format("this run would need {} approval(s), which this release cannot collect",
+                                              needs->approvals));
+  }
+  const std::string ns = request.workload.name_space;
+  kube::WriteOptions dry;
+  dry.dry_run = true;
+  json::value pod = json::object{{"apiVersion", "v1"}, {"kind", "Pod"}};
+  if (const auto* meta = oddjob::find(out.rendered.job, {"spec", "template", "metadata"})) pod.get_object()["metadata"] = *meta;
+  ensure(pod, {"metadata", "name"}) = out.rendered.job_name;
+  ensure(pod, {"metadata", "namespace"}) = ns;
+  if (const auto* spec = oddjob::find(out.rendered.job, {"spec", "template", "spec"})) pod.get_object()["spec"] = *spec;
+  auto job_try = Shared<json::value>::start(
+      self->loop, "runs.dry_run", self->client.create(kube::resources::jobs, ns, out.rendered.job, dry));
+  auto pod_try = Shared<json::value>::start(
+      self->loop, "runs.dry_run", self->client.create(kube::resources::pods, ns, std::move(pod), dry));
+  const auto job_made = co_await job_try.wait();
+  const auto pod_made = co_await pod_try.wait();
+  if (!*job_made) out.server_warnings.push_back("the Job would be refused: " + job_made->error().message);
+  if (!*pod_made) {
+    const Error& e = pod_made->error();
+    // OddJob itself makes no pods, and so may lack the permission to try.
+    out.server_warnings.push_back((e.code == "kube.forbidden" ? "the pod could not be tried: "
+                                                              : "the pod would be refused: ") + e.message);
+  }
+  co_return out;
+}
+
+}  // namespace oddjob::runs
