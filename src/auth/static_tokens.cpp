@@ -53,7 +53,7 @@ Result<> refuse_unknown(const json::object& o, std::initializer_list<std::string
   for (const auto& kv : o) {
     const std::string_view key = kv.key();
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    const std::string_view near = closest(key, std::span(known.begin(), known.size()));
+    const std::string near = closest(key, std::span(known.begin(), known.size()));
     return malformed(fmt::format("{}: unknown key \"{}\"", where, printable(key, 60)),
                      near.empty() ? std::string() : fmt::format("did you mean {}?", near));
   }

@@ -181,13 +181,16 @@ TEST_F(AuthTest, AFloodOfUnknownTokensIsHeldBack) {
   api.add(kReview, never);
   make();
   int busy = 0;
-  auto one = [](Authenticator& a, std::string header, int& n) -> net::Task<> {
+  int ended = 0;
+  auto one = [](Authenticator& a, std::string header, int& n, int& out) -> net::Task<> {
     const auto r = co_await a.authenticate(header);
     if (!r && r.error().message.find("too many") != std::string::npos) ++n;
+    ++out;
   };
-  for (int i = 0; i < 200; ++i) loop.spawn("test", one(*auth, "Bearer t" + std::to_string(i), busy));
+  for (int i = 0; i < 200; ++i) loop.spawn("test", one(*auth, "Bearer t" + std::to_string(i), busy, ended));
   EXPECT_TRUE(until([&] { return busy == 200 - 64; }));
   client.reset();  // lets the others go
+  EXPECT_TRUE(until([&] { return ended == 200; }));
 }
 
 TEST(ReviewCache, ForgetsTheLeastRecentlyUsed) {

@@ -498,15 +498,18 @@ TEST_F(ExecClientTest, ASlowPluginDoesNotBlockTheLoopNorOutliveTheDeadline) {
   Client c(loop, cfg, o);
   int ticks = 0;
   bool done = false;
-  auto ticker = [](int& n, bool& stop) -> net::Task<> {
+  bool ended = false;
+  auto ticker = [](int& n, bool& stop, bool& out) -> net::Task<> {
     while (!stop) {
       ++n;
       co_await net::sleep_for(Duration(10));
     }
+    out = true;
   };
-  loop.spawn("ticker", ticker(ticks, done));
+  loop.spawn("ticker", ticker(ticks, done, ended));
   const auto r = get_pod(c);
   done = true;
+  EXPECT_TRUE(until([&] { return ended; }));
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().code, "kube.exec_timeout");
   EXPECT_GT(ticks, 10);
