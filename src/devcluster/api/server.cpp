@@ -1,0 +1,209 @@
+#include "devcluster/api/server.hpp"
+
+#include <fmt/format.h>
+
+#include "core/text.hpp"
+#include "core/yaml.hpp"
+#include "devcluster/api/discovery.hpp"
+#include "devcluster/api/exchange.hpp"
+#include "devcluster/api/table.hpp"
+
+namespace oddjob::devcluster {
+namespace {
+
+int code_of(const Error& e) {
+  if (e.code == "Invalid") return 422;
+  return http_status(e.kind);
+}
+
+std::string verb_of(const net::ServerRequest& r, const ApiServer::Target& t) {
+  if (r.method == "POST") return "create";
+  if (r.method == "PUT") return "update";
+  if (r.method == "PATCH") return "patch";
+  if (r.method == "DELETE") return t.name.empty() ? "deletecollection" : "delete";
+  if (r.query.flag("watch")) return "watch";
+  return t.name.empty() ? "list" : "get";
+}
+
+}  // namespace
+
+json::object status_of(const Error& e) {
+  json::object out{{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", json::object()}, {"status", "Failure"},
+                   {"message", to_valid_utf8(e.message)}, {"reason", e.code}, {"code", code_of(e)}};
+  if (!e.hint.empty()) {
+    if (auto details = parse_json(e.hint, "details")) out["details"] = std::move(*details);
+  }
+  return out;
+}
+
+std::optional<ApiServer::Target> parse_target(const Registry& registry, std::string_view path) {
+  auto parts = split(path.substr(1), '/');
+  if (!parts.empty() && parts.back().empty()) parts.pop_back();
+  ApiServer::Target t;
+  std::size_t at = 0;
+  if (parts.size() >= 3 && parts[0] == "api") {
+    t.version = parts[1];
+    at = 2;
+  } else if (parts.size() >= 4 && parts[0] == "apis") {
+    t.group = parts[1];
+    t.version = parts[2];
+    at = 3;
+  } else {
+    return std::nullopt;
+  }
+  // /namespaces/NS/RESOURCE..., but /namespaces/NS[/status|/finalize] is the namespace itself.
+  if (parts[at] == "namespaces" && parts.size() >= at + 3 && !(t.group.empty() && (parts[at + 2] == "status" || parts[at + 2] == "finalize"))) {
+    t.name_space = parts[at + 1];
+    at += 2;
+  }
+  t.plural = parts[at];
+  if (parts.size() > at + 1) t.name = parts[at + 1];
+  if (parts.size() > at + 2) t.subresource = parts[at + 2];
+  if (parts.size() > at + 3) return std::nullopt;
+  t.resource = registry.find(t.group, t.plural);
+  if (t.resource != nullptr && t.resource->version != t.version) t.resource = nullptr;
+  if (t.resource != nullptr && !t.resource->namespaced && t.plural == "namespaces") t.name_space.clear();
+  return t;
+}
+
+std::shared_ptr<const json::value> crd_of(Registry& registry, const ResourceInfo& r) {
+  return r.custom ? registry.storage().get("apiextensions.k8s.io/customresourcedefinitions", "", r.plural + "." + r.group) : nullptr;
+}
+
+ApiServer::Exchange::Form ApiServer::Exchange::form() const {
+  const auto accept = request.headers.get("Accept");
+  if (accept.find("as=Table") != std::string_view::npos && accept.find("v=v1;") != std::string_view::npos) return Form::table;
+  if (accept.find("as=Table;v=v1") != std::string_view::npos) return Form::table;
+  if (accept.find("as=PartialObjectMetadata") != std::string_view::npos) return Form::metadata;
+  return Form::object;
+}
+
+WriteContext ApiServer::Exchange::write_context() const {
+  WriteContext c;
+  c.dry_run = request.query.get("dryRun") == "All";
+  c.subresource = target.subresource;
+  c.field_manager = std::string(request.query.get("fieldManager"));
+  if (c.field_manager.empty()) c.field_manager = std::string(request.headers.get("User-Agent").substr(0, request.headers.get("User-Agent").find('/')));
+  c.user = user.name;
+  return c;
+}
+
+Result<json::value> ApiServer::Exchange::body() const {
+  const auto type = request.headers.get("Content-Type");
+  if (type.find("protobuf") != std::string_view::npos)
+    return fail(Errc::invalid_argument, "UnsupportedMediaType", "the dev cluster takes JSON and YAML, not protobuf");
+  const bool yaml = type.find("yaml") != std::string_view::npos;
+  auto value = yaml ? parse_yaml(request.body, "the request body") : parse_json(request.body, "the request body");
+  if (!value) return fail(Errc::invalid_argument, "BadRequest", value.error().message);
+  return value;
+}
+
+net::Task<> ApiServer::Exchange::answer(int status, const json::value& body) {
+  net::ServerResponse response;
+  response.status = status;
+  response.headers.add("Content-Type", "application/json");
+  response.body = json::serialize(body) + "\n";
+  co_await out.send(std::move(response));
+}
+
+net::Task<> ApiServer::Exchange::answer(const Error& e) {
+  const json::value body = status_of(e);
+  co_await answer(code_of(e), body);
+}
+
+net::Task<> ApiServer::Exchange::answer_object(int status, const json::value& object, const Registry& /*registry*/) {
+  json::value body;
+  if (form() == Form::metadata) {
+    body = metadata_of(object);
+  } else if (form() == Form::table && target.resource != nullptr && request.method == "GET") {
+    body = table_of(*target.resource, nullptr, {std::make_shared<const json::value>(object)}, request.query.get("includeObject"),
+                    get_string(object, {"metadata", "resourceVersion"}), system_clock().now());
+  } else {
+    body = object;
+  }
+  co_await answer(status, body);
+}
+
+net::Task<> ApiServer::handle(const net::ServerRequest& request, net::ResponseWriter& out) {
+  Exchange x{request, out, {}, {}, {}};
+  if (request.path == "/healthz" || request.path == "/livez" || request.path == "/readyz") {
+    net::ServerResponse ok;
+    ok.headers.add("Content-Type", "text/plain");
+    ok.body = "ok";
+    co_await out.send(std::move(ok));
+    co_return;
+  }
+  auto user = access_.authenticate(request.headers.get("Authorization"), request.client_cert_pem);
+  if (!user) {
+    if (request.path == "/version") {
+      const auto version = *discovery(registry_, "/version");
+      co_await x.answer(200, version);
+    } else {
+      co_await x.answer(user.error());
+    }
+    co_return;
+  }
+  x.user = std::move(*user);
+  if (request.method == "GET") {
+    if (const auto found = discovery(registry_, request.path)) {
+      co_await x.answer(200, *found);
+      co_return;
+    }
+  }
+  const Error missing{Errc::not_found, "NotFound", "the server could not find the requested resource", {}, 0};
+  auto target = parse_target(registry_, request.path);
+  if (!target) {
+    co_await x.answer(missing);
+    co_return;
+  }
+  x.target = std::move(*target);
+  x.verb = verb_of(request, x.target);
+  Attributes a{x.verb, x.target.group, x.target.plural, x.target.subresource, x.target.name_space, x.target.name, {}};
+  if (x.target.plural == "namespaces" && x.target.group.empty()) a.name_space = x.target.name;
+  if (!access_.allowed(x.user, a)) {
+    co_await x.answer(Access::forbidden(x.user, a));
+    co_return;
+  }
+  if (x.target.resource == nullptr) {
+    if ((x.target.group == "authentication.k8s.io" || x.target.group == "authorization.k8s.io") && request.method == "POST") co_await review(x);
+    else co_await x.answer(missing);
+    co_return;
+  }
+  co_await resource_request(x);
+}
+
+net::Task<> ApiServer::resource_request(Exchange& x) {
+  const auto& t = x.target;
+  const auto& r = *t.resource;
+  if (t.subresource == "log" && r.kind == "Pod" && x.request.method == "GET") {
+    co_await log(x);
+  } else if (t.subresource == "token" && r.kind == "ServiceAccount" && x.request.method == "POST") {
+    co_await review(x);
+  } else if (t.subresource == "scale" && r.has_scale) {
+    co_await scale(x);
+  } else if (!t.subresource.empty() && !(t.subresource == "status" && r.has_status) && !(t.subresource == "finalize" && r.kind == "Namespace")) {
+    const Error missing{Errc::not_found, "NotFound", "the server could not find the requested resource", {}, 0};
+    co_await x.answer(missing);
+  } else if (x.verb == "get") {
+    if (const auto found = registry_.storage().get(r.key(), r.namespaced ? t.name_space : "", t.name)) {
+      co_await x.answer_object(200, *found, registry_);
+    } else {
+      json::object details{{"name", t.name}, {"kind", r.plural}};
+      if (!r.group.empty()) details["group"] = r.group;
+      const Error missing{Errc::not_found, "NotFound", fmt::format("{}{}{} \"{}\" not found", r.plural, r.group.empty() ? "" : ".", r.group, t.name), json::serialize(details), 0};
+      co_await x.answer(missing);
+    }
+  } else if (x.verb == "list") {
+    co_await list(x);
+  } else if (x.verb == "watch") {
+    co_await watch(x);
+  } else if (x.verb == "create" || x.verb == "update") {
+    co_await write(x);
+  } else if (x.verb == "patch") {
+    co_await patch(x);
+  } else {
+    co_await remove(x);
+  }
+}
+
+}  // namespace oddjob::devcluster
