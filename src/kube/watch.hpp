@@ -28,7 +28,16 @@ struct ReflectorOptions {
   std::function<std::optional<json::value>(json::value)> reduce;
 };
 
-// Loop thread only. Callbacks run on the loop, never re-entrantly.
+// Loop thread only. Callbacks run on the loop, never re-entrantly; they may stop
+// or destroy the Reflector, and none comes after that.
+//
+// OnEvent tells differences of what is kept (see `reduce`): after a relist only
+// what changed meanwhile, and `deleted`, with the last state known, for what
+// vanished. The cache is up to date before each call.
+// OnState tells `false` with the reason at every failure, and `true` once when
+// it works (again). A stream that is merely cut and resumed is no failure.
+//
+// The Client must outlive it, or at least its last stop().
 class Reflector {
  public:
   using OnEvent = std::function<void(WatchEventType, const json::value& object)>;
