@@ -14,7 +14,7 @@ void Context::changed(std::string path, std::string_view action, std::string_vie
 
 bool Context::remove(json::object& from, std::string_view key, std::string_view parent_path,
                      std::string_view reason) {
-  if (from.erase(key) == 0) return false;
+  if (from.stable_erase(key) == 0) return false;  // keys keep their order
   changed(join_path(parent_path, key), "removed", reason);
   return true;
 }

@@ -28,14 +28,14 @@ class Differ {
       const std::string_view key = pair.key();
       const json::value* now = after.if_contains(key);
       if (now == nullptr) {
-        member('-', key, pair.value(), join_path(path, key), depth);
+        one_sided('-', key, pair.value(), join_path(path, key), depth);
       } else if (pair.value() != *now) {
         changed(key, pair.value(), *now, join_path(path, key), depth);
       }
     }
     for (const auto& pair : after) {
       if (!before.contains(pair.key()))
-        member('+', pair.key(), pair.value(), join_path(path, pair.key()), depth);
+        one_sided('+', pair.key(), pair.value(), join_path(path, pair.key()), depth);
     }
   }
 
@@ -56,6 +56,25 @@ class Differ {
       if (id.empty() || !out.emplace(id, &element).second) return std::nullopt;
     }
     return out;
+  }
+
+  // A member that only one side has. Where the reasons are those of its parts,
+  // its parts are listed.
+  void one_sided(char sign, std::string_view key, const json::value& value, const std::string& path,
+                 std::size_t depth) {
+    const bool gone = sign == '-';
+    if (!reasons_.contains(path) && value.is_object()) {
+      context(fmt::format("{}:", key), depth);
+      objects(gone ? value.as_object() : json::object(), gone ? json::object() : value.as_object(), path,
+              depth + 1);
+    } else if (!reasons_.contains(path) && value.is_array()) {
+      const json::array none;
+      if (!lists(key, gone ? value.as_array() : none, gone ? none : value.as_array(), path, depth)) {
+        member(sign, key, value, path, depth);
+      }
+    } else {
+      member(sign, key, value, path, depth);
+    }
   }
 
   void changed(std::string_view key, const json::value& before, const json::value& after,

@@ -15,7 +15,7 @@ namespace {
 json::object take_object(json::object& from, std::string_view key) {
   json::value* found = from.if_contains(key);
   json::object out = found == nullptr ? json::object{} : std::move(found->as_object());
-  from.erase(key);
+  from.stable_erase(key);
   return out;
 }
 
@@ -77,7 +77,7 @@ void add_containers(Context& c, std::string_view list, const std::string& main_n
                           : (container.name == main_name ? Role::main : Role::sidecar);
     c.containers.push_back(std::move(container));
   }
-  c.pod.erase(list);
+  c.pod.stable_erase(list);
 }
 
 // Puts the two lists back in front, where a reader looks for them.

@@ -114,7 +114,9 @@ Result<> terminal(Context& c) {
 }
 
 Result<> container_restarts(Context& c) {
-  remove_everywhere(c, "resizePolicy", "The API refuses restarts on resize in a pod that never restarts.");
+  remove_everywhere(
+      c, "resizePolicy",
+      "Resizing in place is for services; the API refuses restarts for it in a pod that never restarts.");
   for (Container& container : c.containers) {
     if (container.role != Role::main && container.role != Role::sidecar) continue;
     c.remove(container.spec, "restartPolicy", container.path,

@@ -41,9 +41,7 @@ bool mentions(const json::object& keys, std::string_view pattern) {
   return std::ranges::any_of(keys, [&](const auto& pair) { return key_matches(pattern, pair.key()); });
 }
 
-constexpr std::string_view kOffReason =
-    "A mesh's proxy doesn't end when the command does; keep-mesh keeps it (the namespace may ask for it, so "
-    "it is said here).";
+constexpr std::string_view kOffReason = "A mesh's proxy doesn't end when the command does (keep-mesh keeps it).";
 
 }  // namespace
 
@@ -69,11 +67,10 @@ Result<> service_mesh(Context& c) {
   const json::object written = c.annotations;
   for (const auto& pair : written) {
     if (!is_mesh_key(pair.key())) continue;
-    c.annotations.erase(pair.key());
+    c.annotations.stable_erase(pair.key());
     const bool is_switch =
         std::ranges::any_of(kOffSwitches, [&](const OffSwitch& s) { return s.key == pair.key(); });
-    if (!is_switch)
-      c.changed(fmt::format("{}[{}]", annotations, std::string_view(pair.key())), "removed", kOffReason);
+    if (!is_switch) c.changed(join_path(annotations, std::string_view(pair.key())), "removed", kOffReason);
   }
   for (const OffSwitch& mesh : kOffSwitches) {
     if (!mesh.always && !mentions(written, mesh.domain) && !mentions(c.own_labels, mesh.domain)) continue;
@@ -81,11 +78,11 @@ Result<> service_mesh(Context& c) {
     if (c.labels.contains(mesh.key)) continue;
     if (mesh.label) {
       c.labels[mesh.key] = mesh.off;
-      c.changed(fmt::format("{}[{}]", labels, mesh.key), "set", kOffReason);
+      c.changed(join_path(labels, mesh.key), "set", kOffReason);
     }
     if (mesh.annotation) {
       c.annotations[mesh.key] = mesh.off;
-      c.changed(fmt::format("{}[{}]", annotations, mesh.key), written.contains(mesh.key) ? "replaced" : "set",
+      c.changed(join_path(annotations, mesh.key), written.contains(mesh.key) ? "replaced" : "set",
                 kOffReason);
     }
   }
@@ -105,7 +102,7 @@ Result<> vault_agent(Context& c) {
     return {};
   c.annotations[kOnly] = "true";
   c.changed(
-      fmt::format("{}.metadata.annotations[{}]", kTemplatePath, kOnly), "set",
+      join_path("spec.template.metadata.annotations", kOnly), "set",
       "Vault's agent fills in the secrets and then ends; as a sidecar it would keep the run from ending.");
   return {};
 }

@@ -74,11 +74,6 @@ std::string_view reason_for_label(std::string_view key) {
   return rule == kTrackingLabels.end() ? kLabelReason : rule->reason;
 }
 
-bool is_controllers(std::string_view key) {
-  return std::ranges::any_of(kControllerLabels,
-                             [&](std::string_view pattern) { return key_matches(pattern, key); });
-}
-
 // "deploy.payments", cut so that it is a label value.
 std::string workload_label(const WorkloadRef& ref) {
   std::string value = fmt::format("{}.{}", kind_short(ref.kind), ref.name).substr(0, 63);
@@ -89,10 +84,15 @@ std::string workload_label(const WorkloadRef& ref) {
 void keep_label(Context& c, std::string_view key, std::string_view reason) {
   c.labels[key] = c.own_labels.at(key);
   c.kept_labels.emplace_back(key);
-  c.changed(fmt::format("{}.metadata.labels[{}]", kTemplatePath, key), "kept", reason);
+  c.changed(join_path("spec.template.metadata.labels", key), "kept", reason);
 }
 
 }  // namespace
+
+bool is_controller_label(std::string_view key) noexcept {
+  return std::ranges::any_of(kControllerLabels,
+                             [&](std::string_view pattern) { return key_matches(pattern, key); });
+}
 
 namespace rules_of {
 
@@ -105,7 +105,7 @@ Result<> labels(Context& c) {
     if (!c.own_labels.contains(key)) {
       c.warn(
           fmt::format("keep-labels names \"{}\", which the workload's pods don't have", printable(key, 200)));
-    } else if (c.labels.contains(key) || is_controllers(key)) {
+    } else if (c.labels.contains(key) || is_controller_label(key)) {
       c.warn(fmt::format("keep-labels names \"{}\", which is not kept: it is a controller's",
                          printable(key, 200)));
     }
@@ -113,19 +113,19 @@ Result<> labels(Context& c) {
   for (const auto& pair : c.own_labels) {
     const std::string_view key = pair.key();
     const bool listed = std::ranges::find(c.policy.keep_labels, key) != c.policy.keep_labels.end();
-    if (listed && !c.labels.contains(key) && !is_controllers(key)) {
+    if (listed && !c.labels.contains(key) && !is_controller_label(key)) {
       keep_label(c, key, "The policy keeps this label (keep-labels).");
     } else if (c.policy.keep_mesh && is_mesh_key(key)) {
       keep_label(c, key, "The policy keeps the service mesh (keep-mesh).");
     } else if (c.labels.contains(key)) {
-      c.changed(fmt::format("{}[{}]", path, key), "replaced", "OddJob's own label takes its place.");
+      c.changed(join_path(path, key), "replaced", "OddJob's own label takes its place.");
     } else {
-      c.changed(fmt::format("{}[{}]", path, key), "removed", reason_for_label(key));
+      c.changed(join_path(path, key), "removed", reason_for_label(key));
     }
   }
   for (const std::string_view key : {names::kManagedByLabel, names::kRunIdLabel, names::kWorkloadLabel}) {
     if (!c.own_labels.contains(key)) {
-      c.changed(fmt::format("{}[{}]", path, key), "set", "OddJob's own label, by which it finds its pods.");
+      c.changed(join_path(path, key), "set", "OddJob's own label, by which it finds its pods.");
     }
   }
   return {};
@@ -141,7 +141,7 @@ Result<> annotations(Context& c) {
     if (rule == kScrubbedAnnotations.end()) {
       kept.emplace(key, value);
     } else {
-      c.changed(fmt::format("{}[{}]", path, std::string_view(key)), "removed", rule->reason);
+      c.changed(join_path(path, std::string_view(key)), "removed", rule->reason);
     }
   }
   c.annotations = std::move(kept);
@@ -156,13 +156,12 @@ Result<> main_container_annotations(Context& c) {
   const json::value* written = c.annotations.if_contains(kDefault);
   if ((written != nullptr && *written != json::value(name)) ||
       (written == nullptr && c.containers.size() > 1)) {
-    c.changed(fmt::format("{}[{}]", path, kDefault), written == nullptr ? "set" : "replaced",
+    c.changed(join_path(path, kDefault), written == nullptr ? "set" : "replaced",
               "kubectl logs and exec pick the container that runs the command.");
     c.annotations[kDefault] = name;
   }
   c.annotations[names::kContainerAnnotation] = name;
-  c.changed(fmt::format("{}[{}]", path, names::kContainerAnnotation), "set",
-            "The container whose end is the run's end.");
+  c.changed(join_path(path, names::kContainerAnnotation), "set", "The container whose end is the run's end.");
   return {};
 }
 

@@ -57,7 +57,7 @@ void prune(Context& c, json::object& parent, std::string_view key, const std::st
   }
   if (kept.size() == list.size()) return;
   if (kept.empty()) {
-    parent.erase(key);
+    parent.stable_erase(key);
   } else {
     *found = std::move(kept);
   }
@@ -118,9 +118,9 @@ Result<> pod_affinity(Context& c) {
             const json::value* term = weighted.as_object().if_contains("podAffinityTerm");
             return term != nullptr && selects_own(c, *term);
           });
-    if (terms->as_object().empty()) affinity->as_object().erase(kind);
+    if (terms->as_object().empty()) affinity->as_object().stable_erase(kind);
   }
-  if (affinity->as_object().empty()) c.pod.erase("affinity");
+  if (affinity->as_object().empty()) c.pod.stable_erase("affinity");
   return {};
 }
 

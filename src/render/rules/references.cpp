@@ -2,6 +2,7 @@
 // the workload's owner knows what should stand there.
 #include <fmt/format.h>
 
+#include "render/rules/keys.hpp"
 #include "render/rules/rules.hpp"
 
 namespace oddjob::render::rules_of {
@@ -14,9 +15,10 @@ void check_source(Context& c, const json::value& source, std::string_view where)
                                      std::pair{std::string_view("metadata.annotations['"), &c.annotations}}) {
     if (!field.starts_with(prefix) || !field.ends_with("']")) continue;
     const std::string_view key = field.substr(prefix.size(), field.size() - prefix.size() - 2);
+    const bool can_be_kept = kept == &c.labels && c.own_labels.contains(key) && !is_controller_label(key);
     if (!kept->contains(key)) {
       c.warn(fmt::format("{} reads {}, which the run's pod doesn't have: it will be empty{}", where, field,
-                         kept == &c.labels ? " (keep-labels can keep it)" : ""));
+                         can_be_kept ? " (keep-labels can keep it)" : ""));
     }
   }
   const std::string_view container = get_string(source, {"resourceFieldRef", "containerName"});

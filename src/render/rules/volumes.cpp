@@ -29,7 +29,7 @@ void remove_mounts(Context& c, const Names& volumes, std::string_view reason) {
                   reason);
       }
       if (kept.empty()) {
-        container.spec.erase(list);
+        container.spec.stable_erase(list);
       } else {
         *found = std::move(kept);
       }
@@ -50,7 +50,7 @@ void remove_volumes(Context& c, const Names& volumes, std::string_view reason) {
     }
   }
   if (kept.empty()) {
-    c.pod.erase("volumes");
+    c.pod.stable_erase("volumes");
   } else {
     *found = std::move(kept);
   }
