@@ -34,6 +34,11 @@ Result<std::string> choose(const json::object& pod_template, const RunRequest& r
   if (names.empty()) {
     return fail(Errc::failed_precondition, "render.no_containers", fmt::format("{} has no containers", what));
   }
+  for (auto name = names.begin(); name != names.end(); ++name) {
+    if (std::find(name + 1, names.end(), *name) == names.end()) continue;
+    return fail(Errc::failed_precondition, "render.malformed",
+                fmt::format("{} has two containers named \"{}\"", what, printable(*name, 100)));
+  }
   constexpr std::string_view kDefault = "kubectl.kubernetes.io/default-container";
   std::string wanted, said_by;
   if (request.container) {

@@ -51,6 +51,11 @@ TEST(ChooseContainer, NoContainersAtAll) {
   EXPECT_EQ(Asked(deployment("containers: null")).code(), "render.no_containers");
 }
 
+TEST(ChooseContainer, TwoOfOneNameIsAnError) {
+  EXPECT_EQ(Asked(deployment("containers: [{name: app, image: a}, {name: app, image: b}]")).code(),
+            "render.malformed");
+}
+
 Asked two(SidecarMode mode) {
   Asked s{deployment(kTwo)};
   s.request.container = "app";
