@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -14,7 +15,9 @@ namespace oddjob::devcluster {
 struct NodeOptions {
   std::filesystem::path directory;      // logs and volumes live below
   bool confine = true;                  // bubblewrap, if it works here; else plain processes
-  std::size_t max_log_bytes = 64U << 20U;  // a container's; rotated like a kubelet's
+  std::size_t max_log_bytes = 256U << 20U;  // of one container; what comes after is dropped
+  std::string ca_pem;                   // for the service account volume
+  std::function<std::string(std::string_view ns, std::string_view account)> issue_token;
 };
 
 struct LogRequest {
