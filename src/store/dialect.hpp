@@ -28,6 +28,9 @@ class Dialect {
   // Begins a transaction that may write; waits at most busy_timeout.
   virtual void begin_write(soci::session& session) = 0;
 
+  // A SELECT of the names of all tables that are there.
+  [[nodiscard]] virtual std::string table_names() const = 0;
+
   // Column type that keeps any bytes, and the expressions to put a parameter
   // into one and to read one; encode/decode make the bytes fit the expression.
   [[nodiscard]] virtual std::string bytes_type() const = 0;

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "store/dialect.hpp"
+#include "store/query.hpp"
 
 namespace oddjob::store {
 namespace {
@@ -20,6 +21,14 @@ constexpr std::string_view kMemory = ":memory:";
 
 Error unavailable(std::string sentence, std::string hint = {}) {
   return Error{Errc::unavailable, "store.unavailable", std::move(sentence), std::move(hint), 0};
+}
+
+// What the operating system said last. The library does not export the type's
+// identity: no dynamic_cast, and nothing for the sanitizer to compare.
+__attribute__((no_sanitize("vptr"))) int system_errno(soci::session& session) {
+  auto* backend = static_cast<soci::sqlite3_session_backend*>(session.get_backend());
+  return backend != nullptr && backend->conn_ != nullptr ? sqlite_api::sqlite3_system_errno(backend->conn_)
+                                                         : 0;
 }
 
 // Makes the file, if it is not there, readable by nobody else before SQLite
@@ -51,10 +60,10 @@ class SqliteDialect final : public Dialect {
 
   Result<> connect(soci::session& session) override {
     if (path_ != kMemory) OJ_CHECK(prepare_file(path_));
-    // SOCI's own timeout is in whole seconds; the PRAGMA below refines it.
+    // SOCI's own timeout is in whole seconds; the PRAGMA below refines it. Its
+    // other options are not used: it forgets the connection where one of them fails.
     const auto seconds = std::max<long long>(1, (busy_timeout_.count() + 999) / 1000);
-    session.open(soci::sqlite3,
-                 "dbname=\"" + path_ + "\" synchronous=full timeout=" + std::to_string(seconds));
+    session.open(soci::sqlite3, "dbname=\"" + path_ + "\" timeout=" + std::to_string(seconds));
     pragma(session, "busy_timeout = " + std::to_string(busy_timeout_.count()));
     const std::string mode = pragma(session, "journal_mode = WAL");
     if (path_ != kMemory && mode != "wal") {
@@ -69,7 +78,11 @@ class SqliteDialect final : public Dialect {
 
   // IMMEDIATE, so that two writers wait for each other here and not, with a
   // failure, in the middle.
-  void begin_write(soci::session& session) override { session << "BEGIN IMMEDIATE"; }
+  void begin_write(soci::session& session) override { execute(session, "BEGIN IMMEDIATE"); }
+
+  [[nodiscard]] std::string table_names() const override {
+    return "SELECT name FROM sqlite_master WHERE type = 'table'";
+  }
 
   [[nodiscard]] std::string bytes_type() const override { return "BLOB"; }
   [[nodiscard]] std::string bytes_in(std::string_view parameter) const override {
@@ -100,7 +113,12 @@ class SqliteDialect final : public Dialect {
   static std::string pragma(soci::session& session, const std::string& text) {
     std::string value;
     soci::indicator ind = soci::i_ok;
-    session << "PRAGMA " << text, soci::into(value, ind);
+    soci::statement st(session);
+    st.alloc();
+    st.prepare("PRAGMA " + text);
+    st.exchange(soci::into(value, ind));
+    st.define_and_bind();
+    st.execute(true);
     return value;
   }
 
@@ -111,12 +129,7 @@ class SqliteDialect final : public Dialect {
 Error SqliteDialect::error_of(const std::exception& e, soci::session& session) const {
   const auto* se = dynamic_cast<const soci::sqlite3_soci_error*>(&e);
   if (se == nullptr) return Error{Errc::internal, "store.internal", e.what(), {}, 0};
-  int system = 0;
-  // Not a dynamic_cast: the library does not export the type's identity.
-  if (auto* backend = static_cast<soci::sqlite3_session_backend*>(session.get_backend());
-      backend != nullptr && backend->conn_ != nullptr) {
-    system = sqlite_api::sqlite3_system_errno(backend->conn_);
-  }
+  const int system = system_errno(session);
   const std::string file = "the database " + path_;
   switch (se->result() & 0xff) {
     case SQLITE_BUSY:

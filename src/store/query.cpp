@@ -4,6 +4,14 @@
 
 namespace oddjob::store {
 
+void execute(soci::session& session, const std::string& sql) {
+  soci::statement st(session);
+  st.alloc();
+  st.prepare(sql);
+  st.define_and_bind();
+  st.execute(true);
+}
+
 soci::statement Statements::get(const std::string& sql) {
   if (const auto it = cache_.find(sql); it != cache_.end()) return it->second;
   if (cache_.size() >= kMax) cache_.clear();

@@ -12,6 +12,10 @@
 
 namespace oddjob::store {
 
+// Runs a statement once. (Not `session << sql`: SOCI's sugar uses types that
+// its library does not export, which the sanitizers want to know.)
+void execute(soci::session& session, const std::string& sql);
+
 // The statements of one session, prepared at first use. Not thread-safe.
 class Statements {
  public:

@@ -62,8 +62,9 @@ Result<long long> present_version(Database& db) {
   std::vector<std::string> tables;
   {
     std::string name;
-    soci::statement st = (db.session().prepare_table_names(), soci::into(name));
-    for (bool got = st.execute(true); got; got = st.fetch()) tables.push_back(name);
+    Query q(db.statements(), db.dialect().table_names());
+    q.out(name);
+    while (q.next()) tables.push_back(name);
   }
   if (tables.empty()) return 0;
   if (std::ranges::find(tables, "schema_version") == tables.end()) {
@@ -94,10 +95,11 @@ Result<> migrate(Database& db) {
     if (version == 0) {
       db.session()
           << "CREATE TABLE schema_version (id INTEGER NOT NULL PRIMARY KEY, version BIGINT NOT NULL)";
-      db.session() << "INSERT INTO schema_version (id, version) VALUES (1, 0)";
+      execute(db.session(), "INSERT INTO schema_version (id, version) VALUES (1, 0)");
     }
     for (auto v = version; v < newest; ++v) {
-      for (const auto& sql : kMigrations[static_cast<std::size_t>(v)](db.dialect())) db.session() << sql;
+      for (const auto& sql : kMigrations[static_cast<std::size_t>(v)](db.dialect()))
+        execute(db.session(), sql);
     }
     if (version < newest) {
       Query(db.statements(), "UPDATE schema_version SET version = :v WHERE id = 1").in(newest).run();
