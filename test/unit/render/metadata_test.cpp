@@ -37,7 +37,8 @@ TEST(Labels, OfControllersAreNeverKept) {
     Asked s(deployment("{}", "labels: {" + std::string(key) + ": theirs}"));
     s.policy.keep_labels = {key};
     const Rendered r = s.must();
-    const json::value* left = labels_of(r).as_object().if_contains(key);
+    const json::value labels = labels_of(r);
+    const json::value* left = labels.as_object().if_contains(key);
     EXPECT_TRUE(left == nullptr || *left != json::value("theirs")) << key;
     EXPECT_TRUE(warns(r, key)) << key;
   }
