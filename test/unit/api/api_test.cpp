@@ -159,10 +159,10 @@ TEST_F(ApiTest, ARunIsShownWithItsJobToThoseWhoMaySeeIt) {
     EXPECT_EQ(get_string(v, {"job", "kind"}), "Job");
     EXPECT_TRUE(v.as_object().contains("report"));
   }
-  expect_problem(get("/api/v1/runs/" + id, "bob"), 404, "store.not_found");
+  expect_problem(get("/api/v1/runs/" + id, "bob"), 404, "run.not_found");
   EXPECT_EQ(get("/api/v1/runs/" + id, "root").status, 200);
-  expect_problem(get("/api/v1/runs/aaaaaaaa"), 404, "store.not_found");
-  expect_problem(get("/api/v1/runs/%00%ff%2e%2e"), 404, "store.not_found");
+  expect_problem(get("/api/v1/runs/aaaaaaaa"), 404, "run.not_found");
+  expect_problem(get("/api/v1/runs/%ff%2e%2e"), 404, "run.not_found");
 }
 
 TEST_F(ApiTest, CancellingTakesNoBody) {
@@ -195,7 +195,7 @@ TEST_F(ApiTest, TheLogIsReadFromAnyOffsetAndSaysWhenItIsComplete) {
   EXPECT_EQ(r.headers.get("Oddjob-Log-Complete"), "true");
   r = get(path + "?offset=10");
   EXPECT_EQ(r.headers.get("Oddjob-Log-Complete"), "true");
-  expect_problem(get(path, "bob"), 404, "store.not_found");
+  expect_problem(get(path, "bob"), 404, "run.not_found");
 }
 
 TEST_F(ApiTest, WorkloadsComeByPageInOrder) {
@@ -223,7 +223,7 @@ TEST_F(ApiTest, TheAuditIsForAuditorsAndOthersSeeThatOfTheirRuns) {
   expect_problem(get("/api/v1/audit"), 403, "api.audit_forbidden");
   expect_problem(get("/api/v1/audit/export"), 403, "api.audit_forbidden");
   expect_problem(get("/api/v1/audit/verify"), 403, "api.audit_forbidden");
-  expect_problem(get("/api/v1/audit?run=" + id, "bob"), 404, "store.not_found");
+  expect_problem(get("/api/v1/audit?run=" + id, "bob"), 404, "run.not_found");
   EXPECT_EQ(find_array(body(get("/api/v1/audit?run=" + id)), {"items"})->size(), 1U);
   EXPECT_EQ(find_array(body(get("/api/v1/audit?run=" + id.substr(12))), {"items"})->size(), 1U);
   for (const char* user : {"aud", "root"}) {

@@ -62,9 +62,9 @@ net::Task<Result<Run>> Engine::cancel(const Caller& caller, std::string run_id) 
 net::Task<Result<Run>> Engine::get(const Caller& caller, std::string run_id) {
   auto& s = impl_->script;
   if (s.error) co_return fail(*s.error);
-  OJ_CO_TRY(auto run, s.store->get_run(run_id));
-  if (!sees(caller.subject, run))
-    co_return fail(Errc::not_found, "store.not_found", "there is no run " + run_id);
+  auto run = s.store->get_run(run_id);
+  const bool hidden = run ? !sees(caller.subject, *run) : run.error().kind == Errc::not_found;
+  if (hidden) co_return fail(Errc::not_found, "run.not_found", "there is no run " + run_id);
   co_return run;
 }
 

@@ -213,9 +213,9 @@ TEST_F(StreamTest, AFailureOnTheWayCutsTheStreamInsteadOfEndingIt) {
 }
 
 TEST_F(StreamTest, AnUnknownOrForeignRunHasNoStream) {
-  expect_problem(get(path("aaaaaaaa")), 404, "store.not_found");
+  expect_problem(get(path("aaaaaaaa")), 404, "run.not_found");
   const std::string id = new_run();
-  expect_problem(get(path(id), "bob"), 404, "store.not_found");
+  expect_problem(get(path(id), "bob"), 404, "run.not_found");
 }
 
 }  // namespace
