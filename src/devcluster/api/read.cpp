@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <map>
 
 #include "core/digest.hpp"
 #include "core/text.hpp"
@@ -45,6 +46,22 @@ Result<Continue> parse_continue(std::string_view token) {
   return Continue{*revision, decoded->substr(at + 1)};
 }
 
+// What the list was before these events: they are undone, latest first.
+std::vector<std::shared_ptr<const json::value>> undo(std::vector<std::shared_ptr<const json::value>> items,
+                                                     const std::vector<WatchEvent>& events, std::string_view name_space) {
+  if (events.empty()) return items;
+  std::map<std::string, std::shared_ptr<const json::value>> by_key;
+  for (auto& item : items) by_key[key_of(*item)] = std::move(item);
+  for (auto e = events.rbegin(); e != events.rend(); ++e) {
+    if (!name_space.empty() && get_string(*e->object, {"metadata", "namespace"}) != name_space) continue;
+    if (e->type == WatchEvent::Type::added) by_key.erase(key_of(*e->object));
+    else by_key[key_of(*e->object)] = e->before;
+  }
+  std::vector<std::shared_ptr<const json::value>> out;
+  for (auto& [key, item] : by_key) out.push_back(std::move(item));
+  return out;
+}
+
 }  // namespace
 
 net::Task<> ApiServer::list(Exchange& x) {
@@ -58,6 +75,7 @@ net::Task<> ApiServer::list(Exchange& x) {
   const std::string token(x.request.query.get("continue"));
   auto& storage = registry_.storage();
   Continue from{storage.revision(), {}};
+  std::vector<WatchEvent> since;
   if (!token.empty()) {
     auto parsed = parse_continue(token);
     if (!parsed) {
@@ -65,19 +83,21 @@ net::Task<> ApiServer::list(Exchange& x) {
       co_return;
     }
     from = std::move(*parsed);
-    // Pages must be one snapshot; the dev cluster keeps no old states, so it
-    // goes on only while nothing of the resource has changed.
-    const auto since = storage.events_since(r.key(), from.revision);
-    if (!since || !since->empty()) {
+    // Pages must be one snapshot. No old states are kept, but the history of
+    // changes is, and goes backwards as well.
+    auto events = storage.events_since(r.key(), from.revision);
+    if (!events) {
       const Error expired{Errc::gone, "Expired", "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.", {}, 0};
       co_await x.answer(expired);
       co_return;
     }
+    since = std::move(*events);
   }
   std::vector<std::shared_ptr<const json::value>> items;
   std::string last, next;
   std::int64_t remaining = 0;
-  for (auto& item : storage.list(r.key(), r.namespaced ? x.target.name_space : "")) {
+  const std::string name_space = r.namespaced ? x.target.name_space : "";
+  for (auto& item : undo(storage.list(r.key(), name_space), since, name_space)) {
     if (!from.after.empty() && key_of(*item) <= from.after) continue;
     if (!selector->everything() && !selector->matches(*item)) continue;
     if (limit > 0 && static_cast<std::int64_t>(items.size()) == limit) {
@@ -201,7 +221,8 @@ net::Task<> ApiServer::watch(Exchange& x) {
     if (!pending.empty()) {
       if (auto written = co_await x.out.write(pending); !written) break;
       pending.clear();
-      continue;   // more may have come while it was written
+      if (now >= end) break;   // a last bookmark is sent once
+      continue;                // more may have come while it was written
     }
     if (now >= end) break;
     const auto until = bookmarks ? std::min(end, next_bookmark) : end;
