@@ -285,6 +285,7 @@ Task<bool> Connection::answer(Parser& parser) {
     co_return false;
   }
   co_await call_handler(request, writer);
+  gone_.reset();   // what hangs on the token is the handler's, and that has returned
   if (closed_ || writer.aborted) {
     cut(true);
     co_return false;

@@ -68,7 +68,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void set_gone();
   // The current exchange's token. From its first use on, the peer is watched.
   CancelToken gone();
-  // Writes all three, whole, within the write deadline.
+  // Writes all three, whole; the write deadline is that of each slice.
   Task<Result<>> put(std::string head, std::string_view body, std::string_view tail = {});
   void on_watched(const boost::system::error_code& error, std::size_t bytes);
   [[nodiscard]] ServerCore& core() { return *core_; }

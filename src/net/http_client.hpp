@@ -52,7 +52,8 @@ struct HttpResponse {
 
 // A response whose body is read piece by piece. Destroying it aborts the
 // transfer. Backpressure: what is not read is not fetched beyond a bound of
-// about 256 KiB.
+// about 256 KiB. A stream has a connection of its own (HTTP/1.1), so that one
+// that is not read holds up nothing else.
 class HttpStream {
  public:
   struct Impl;
@@ -83,6 +84,10 @@ class HttpClient {
   // "http.connect", "http.tls", "http.timeout" (deadline_exceeded), "http.broken",
   // "http.too_large" (too_large), "http.resolve", "http.proxy". The message names
   // method and URL without query and credentials. Redirects are not followed.
+  // Refused before anything is sent (invalid_argument): "url.malformed",
+  // "http.bad_method", "http.bad_header". "http.cancelled": the client was
+  // destroyed meanwhile. A request that finds its kept connection closed, with
+  // no byte of an answer, is sent again on a new one, whatever its method.
   Task<Result<HttpResponse>> fetch(HttpRequest request);
   // Returns as soon as the header is there; request.timeout bounds only that.
   Task<Result<HttpStream>> open(HttpRequest request);

@@ -51,7 +51,8 @@ class ResponseWriter {
   void abort();
   [[nodiscard]] bool begun() const noexcept;
   // Set when the peer closed or the server shuts down; handlers that wait for
-  // other things must watch it (on_cancel) and return.
+  // other things must watch it (on_cancel) and return. The peer is watched from
+  // the first call or begin() on; callbacks are dropped when the handler returns.
   [[nodiscard]] CancelToken gone() const;
 
  private:
@@ -61,16 +62,16 @@ class ResponseWriter {
 using Handler = std::function<Task<>(const ServerRequest&, ResponseWriter&)>;
 
 struct ServerOptions {
-  std::string address = "127.0.0.1";  // or "unix:/path"
+  std::string address = "127.0.0.1";  // an IP address, "localhost", or "unix:/path" (mode 0600)
   int port = 0;                       // 0: any free one
   std::string cert_pem, key_pem;      // both or none (plain HTTP)
   std::string client_ca_pem;          // asks for client certificates, does not require them
   std::size_t max_header = 64U << 10U;
   std::size_t max_body = 4U << 20U;   // over it: 413, connection closed
-  std::size_t max_connections = 2000;
+  std::size_t max_connections = 2000;  // at it, the connection idle for longest makes room, or new ones wait
   Duration header_timeout = std::chrono::seconds(30);   // also idle keep-alive ×4
   Duration body_timeout = std::chrono::seconds(60);
-  Duration write_timeout = std::chrono::seconds(60);
+  Duration write_timeout = std::chrono::seconds(60);    // for each 256 KiB of an answer
 };
 
 // Answers 4xx/5xx for malformed requests by itself, through `on_error` when

@@ -10,6 +10,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t kJoinBelow = 16U << 10U;   // copying so much is cheaper than a second record or segment
+constexpr std::size_t kSlice = 256U << 10U;      // what a slow client has the write timeout for
 
 bool ours(std::string_view name) {
   const auto lower = ascii_lower(name);
@@ -21,17 +22,22 @@ bool has_no_body(int status) { return status < 200 || status == 204 || status ==
 }  // namespace
 
 Task<Result<>> Connection::put(std::string head, std::string_view body, std::string_view tail) {
-  if (!closed_) {
-    if (body.size() <= kJoinBelow) {
-      head.append(body).append(tail);
-      body = tail = {};
-    }
+  if (body.size() <= kJoinBelow) {
+    head.append(body).append(tail);
+    body = tail = {};
+  }
+  std::string_view before = head;
+  while (!closed_) {
+    const auto slice = body.substr(0, kSlice);
+    body.remove_prefix(slice.size());
+    const auto after = body.empty() ? tail : std::string_view{};
+    std::array<asio::const_buffer, 3> bytes = {asio::buffer(before), asio::buffer(slice), asio::buffer(after)};
     expire_in(core_->options.write_timeout);
-    std::array<asio::const_buffer, 3> bytes = {asio::buffer(head), asio::buffer(body.data(), body.size()),
-                                               asio::buffer(tail.data(), tail.size())};
     const auto error = co_await transport_->write(bytes);
     never_expire();
-    if (!error && !closed_) co_return Result<>{};
+    if (error || closed_) break;
+    if (body.empty()) co_return Result<>{};
+    before = {};
   }
   const bool slow = timed_out_;
   cut(true);
