@@ -1,6 +1,6 @@
 // Fault points: where a test may kill the process, to prove that recovery is right.
 //
-// A point is passed by name at every store commit ("store.commit") and every
+// A point is passed by name at every store commit ("store.commit.before", "store.commit.after") and every
 // call to the cluster ("kube.call.before", "kube.call.after"). With
 // ODDJOB_CRASH_AT="<name>:<n>" in the environment, the n-th passage (1-based)
 // of that name raises SIGKILL on the own process. "*" as the name counts
