@@ -155,7 +155,8 @@ struct BlockingPool::Impl {
 };
 
 BlockingPool::BlockingPool(unsigned threads) : impl_(std::make_unique<Impl>()) {
-  for (unsigned i = 0; i < std::max(threads, 1U); ++i) impl_->threads.emplace_back([p = impl_.get()] { p->work(); });
+  for (unsigned i = 0; i < std::max(threads, 1U); ++i)
+    impl_->threads.emplace_back([p = impl_.get()] { p->work(); });
 }
 
 BlockingPool::~BlockingPool() {
@@ -169,7 +170,8 @@ BlockingPool::~BlockingPool() {
 
 Task<> BlockingPool::offload_erased(std::function<void()> fn) {
   auto initiate = [pool = impl_.get(), &fn](auto handler) {
-    auto executor = asio::prefer(asio::get_associated_executor(handler), asio::execution::outstanding_work.tracked);
+    auto executor =
+        asio::prefer(asio::get_associated_executor(handler), asio::execution::outstanding_work.tracked);
     // std::function wants a copyable target, a completion handler is not one.
     auto held = std::make_shared<decltype(handler)>(std::move(handler));
     pool->submit([held = std::move(held), executor = std::move(executor), &fn]() mutable {
@@ -184,7 +186,7 @@ Task<> BlockingPool::offload_erased(std::function<void()> fn) {
     });
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr)>(std::move(initiate),
-                                                                                          asio::use_awaitable);
+                                                                                         asio::use_awaitable);
 }
 
 // ---- Notifier --------------------------------------------------------------
@@ -219,7 +221,9 @@ namespace {
 template <class Impl>
 class Waiting {
  public:
-  Waiting(Impl& impl, asio::steady_timer& timer) : impl_(impl) { at_ = impl_.waiting.insert(impl_.waiting.end(), &timer); }
+  Waiting(Impl& impl, asio::steady_timer& timer) : impl_(impl) {
+    at_ = impl_.waiting.insert(impl_.waiting.end(), &timer);
+  }
   ~Waiting() { impl_.waiting.erase(at_); }
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;

@@ -16,8 +16,8 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr std::size_t kFirstBuffer = 4096;
-constexpr std::size_t kReadAhead = 64U << 10U;     // beyond the header limit, for bodies
-constexpr std::size_t kWatchBound = 16U << 10U;    // of early requests, while one is answered
+constexpr std::size_t kReadAhead = 64U << 10U;   // beyond the header limit, for bodies
+constexpr std::size_t kWatchBound = 16U << 10U;  // of early requests, while one is answered
 constexpr std::size_t kLingerBytes = 16U << 20U;
 constexpr Duration kLinger = std::chrono::seconds(2);
 
@@ -50,19 +50,26 @@ Result<> set_target(ServerRequest& request) {
 std::string_view ServerCore::date() {
   const std::time_t now = std::time(nullptr);
   if (now != date_second_) {
-    static constexpr std::string_view days = "SunMonTueWedThuFriSat", months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    static constexpr std::string_view days = "SunMonTueWedThuFriSat",
+                                      months = "JanFebMarAprMayJunJulAugSepOctNovDec";
     std::tm t{};
     gmtime_r(&now, &t);
-    date_ = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT", days.substr(static_cast<std::size_t>(t.tm_wday) * 3, 3),
-                        t.tm_mday, months.substr(static_cast<std::size_t>(t.tm_mon) * 3, 3), t.tm_year + 1900, t.tm_hour,
+    date_ = fmt::format("{}, {:02} {} {} {:02}:{:02}:{:02} GMT",
+                        days.substr(static_cast<std::size_t>(t.tm_wday) * 3, 3), t.tm_mday,
+                        months.substr(static_cast<std::size_t>(t.tm_mon) * 3, 3), t.tm_year + 1900, t.tm_hour,
                         t.tm_min, t.tm_sec);
     date_second_ = now;
   }
   return date_;
 }
 
-Connection::Connection(std::shared_ptr<ServerCore> core, std::unique_ptr<Transport> transport, std::string peer)
-    : core_(std::move(core)), transport_(std::move(transport)), peer_(std::move(peer)), idle_since_(Clock::now()), clock_(core_->executor) {
+Connection::Connection(std::shared_ptr<ServerCore> core, std::unique_ptr<Transport> transport,
+                       std::string peer)
+    : core_(std::move(core)),
+      transport_(std::move(transport)),
+      peer_(std::move(peer)),
+      idle_since_(Clock::now()),
+      clock_(core_->executor) {
   at_ = core_->connections.insert(core_->connections.end(), this);
 }
 
@@ -160,10 +167,13 @@ Task<bool> Connection::fill() {
 void Connection::watch_peer() {
   if (watching_ || closed_ || read_error_ || end_ - begin_ >= kWatchBound || !make_room()) return;
   watching_ = true;
-  transport_->watch(asio::buffer(buffer_.data() + end_, buffer_.size() - end_), WatchDone{shared_from_this()});
+  transport_->watch(asio::buffer(buffer_.data() + end_, buffer_.size() - end_),
+                    WatchDone{shared_from_this()});
 }
 
-void WatchDone::operator()(const error_code& error, std::size_t bytes) const { connection->on_watched(error, bytes); }
+void WatchDone::operator()(const error_code& error, std::size_t bytes) const {
+  connection->on_watched(error, bytes);
+}
 
 void Connection::on_watched(const error_code& error, std::size_t bytes) {
   watching_ = false;
@@ -213,7 +223,8 @@ Task<bool> Connection::read_request(Parser& parser) {
     const bool came = co_await fill();
     if (!came) {
       const bool full = !closed_ && !read_error_;
-      if (full) co_await refuse(431, fmt::format("the request's header is larger than {} bytes", options.max_header));
+      if (full)
+        co_await refuse(431, fmt::format("the request's header is larger than {} bytes", options.max_header));
       co_return false;
     }
     if (!started) start();
@@ -274,7 +285,8 @@ Task<bool> Connection::answer(Parser& parser) {
   request.target = std::string(message.target());
   request.peer = peer_;
   request.client_cert_pem = client_cert_;
-  for (const auto& field : message) request.headers.add(std::string(field.name_string()), std::string(field.value()));
+  for (const auto& field : message)
+    request.headers.add(std::string(field.name_string()), std::string(field.value()));
   request.body = std::move(message.body());
   if (!writer.old_http && !request.headers.has("Host")) {
     co_await refuse(400, "the request has no Host header");
@@ -285,7 +297,7 @@ Task<bool> Connection::answer(Parser& parser) {
     co_return false;
   }
   co_await call_handler(request, writer);
-  gone_.reset();   // what hangs on the token is the handler's, and that has returned
+  gone_.reset();  // what hangs on the token is the handler's, and that has returned
   if (closed_ || writer.aborted) {
     cut(true);
     co_return false;
@@ -315,7 +327,7 @@ Task<> Connection::call_handler(const ServerRequest& request, ResponseWriter::Im
   }
   if (writer.aborted || closed_) co_return;
   if (!failed && read_error_) {
-    writer.aborted = true;   // the client left, and the handler with it
+    writer.aborted = true;  // the client left, and the handler with it
     co_return;
   }
   if (!failed && core_->stopping) {
@@ -324,7 +336,8 @@ Task<> Connection::call_handler(const ServerRequest& request, ResponseWriter::Im
     co_return;
   }
   if (!failed)
-    spdlog::error("{} {}: the handler gave no answer", printable(request.method, 20), printable(request.path, 200));
+    spdlog::error("{} {}: the handler gave no answer", printable(request.method, 20),
+                  printable(request.path, 200));
   auto response = core_->on_error(500, "internal error");
   co_await writer.send(std::move(response));
 }
@@ -344,7 +357,8 @@ Task<> Connection::refuse(int status, std::string message) {
   std::vector<char> sink(16U << 10U);
   for (std::size_t total = 0; !error && total < kLingerBytes && !watching_;) {
     const auto space = asio::buffer(sink);
-    const auto [read_error, bytes] = co_await socket.async_read_some(space, asio::as_tuple(asio::use_awaitable));
+    const auto [read_error, bytes] =
+        co_await socket.async_read_some(space, asio::as_tuple(asio::use_awaitable));
     error = read_error;
     total += bytes;
   }

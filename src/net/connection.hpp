@@ -25,9 +25,9 @@ struct ServerCore {
   std::function<ServerResponse(int, std::string_view)> on_error;
   bool stopping = false;
   std::list<Connection*> connections;
-  Notifier ended;   // a connection went
+  Notifier ended;  // a connection went
 
-  std::string_view date();   // of this second, as HTTP writes it
+  std::string_view date();  // of this second, as HTTP writes it
 
  private:
   std::time_t date_second_ = -1;
@@ -43,7 +43,7 @@ struct ResponseWriter::Impl {
   Task<Result<>> send(ServerResponse response);
   Task<Result<>> begin(int status, Headers headers);
   Task<Result<>> write(std::string_view bytes);
-  Task<Result<>> finish();   // the last chunk
+  Task<Result<>> finish();  // the last chunk
   [[nodiscard]] std::string head_of(int status, const Headers& headers) const;
 
   Connection& connection;
@@ -77,13 +77,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   using Parser = boost::beast::http::request_parser<boost::beast::http::string_body>;
 
   Task<> serve();
-  Task<bool> one_exchange();                 // false: the connection ends
+  Task<bool> one_exchange();  // false: the connection ends
   // True: read whole. False: refused already, or nobody is there.
   Task<bool> read_request(Parser& parser);
   Task<bool> answer(Parser& parser);
   Task<> call_handler(const ServerRequest& request, ResponseWriter::Impl& writer);
   Task<> refuse(int status, std::string message);
-  Task<bool> fill();                         // more bytes came
+  Task<bool> fill();  // more bytes came
   bool make_room();
   void watch_peer();
   void expire_in(Duration d);
@@ -94,13 +94,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::unique_ptr<Transport> transport_;
   std::string peer_, client_cert_;
   std::list<Connection*>::iterator at_;
-  std::vector<char> buffer_;                 // unread bytes: [begin_, end_)
+  std::vector<char> buffer_;  // unread bytes: [begin_, end_)
   std::size_t begin_ = 0, end_ = 0;
 
   bool closed_ = false, timed_out_ = false, gone_now_ = false;
-  bool watching_ = false;                    // a read that nobody awaits is under way
+  bool watching_ = false;  // a read that nobody awaits is under way
   boost::system::error_code read_error_;
-  Notifier watched_;                         // that read ended
+  Notifier watched_;  // that read ended
   std::optional<CancelToken> gone_;
   std::optional<std::chrono::steady_clock::time_point> idle_since_;
 

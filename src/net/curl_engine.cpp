@@ -16,9 +16,9 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::size_t kStreamBound = 256U << 10U;    // held of a stream that nobody reads
+constexpr std::size_t kStreamBound = 256U << 10U;  // held of a stream that nobody reads
 constexpr std::size_t kMaxHeaderBytes = 256U << 10U;
-constexpr std::size_t kMaxReserve = 8U << 20U;       // a peer's word for a length is not worth more
+constexpr std::size_t kMaxReserve = 8U << 20U;  // a peer's word for a length is not worth more
 constexpr int kUnackedMilliseconds = 20000;
 
 bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
@@ -55,27 +55,35 @@ Error HttpStream::Impl::make_error(Errc kind, std::string code, std::string_view
 
 Error HttpStream::Impl::error_of(CURLcode result) const {
   const std::string text = printable(error_text[0] != '\0' ? error_text : curl_easy_strerror(result), 300);
-  const auto unavailable = [&](std::string code) { return make_error(Errc::unavailable, std::move(code), text); };
+  const auto unavailable = [&](std::string code) {
+    return make_error(Errc::unavailable, std::move(code), text);
+  };
   long connect_status = 0;
   if (easy != nullptr) curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
   if (proxied && connect_status >= 300) return unavailable("http.proxy");
   switch (result) {
-    case CURLE_COULDNT_RESOLVE_HOST: return unavailable("http.resolve");
+    case CURLE_COULDNT_RESOLVE_HOST:
+      return unavailable("http.resolve");
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_PROXY: return unavailable("http.proxy");
-    case CURLE_COULDNT_CONNECT: return unavailable(proxied ? "http.proxy" : "http.connect");
+    case CURLE_PROXY:
+      return unavailable("http.proxy");
+    case CURLE_COULDNT_CONNECT:
+      return unavailable(proxied ? "http.proxy" : "http.connect");
     // Only connecting has a deadline inside of libcurl; the others are ours.
-    case CURLE_OPERATION_TIMEDOUT: return unavailable("http.connect");
+    case CURLE_OPERATION_TIMEDOUT:
+      return unavailable("http.connect");
     case CURLE_SSL_CONNECT_ERROR:
       // Cut during the handshake: the network's fault, not the certificate's.
-      return unavailable(has(text, "SSL_ERROR_SYSCALL") || has(text, "reset by peer") ? "http.connect" : "http.tls");
+      return unavailable(has(text, "SSL_ERROR_SYSCALL") || has(text, "reset by peer") ? "http.connect"
+                                                                                      : "http.tls");
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CIPHER:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_USE_SSL_FAILED: return unavailable("http.tls");
+    case CURLE_USE_SSL_FAILED:
+      return unavailable("http.tls");
     default:
       // With TLS 1.3 a refused client certificate shows at the first read.
       return unavailable(has(text, "SSL_read") && has(text, "alert") ? "http.tls" : "http.broken");
@@ -86,7 +94,7 @@ Error HttpStream::Impl::error_of(CURLcode result) const {
 
 struct CurlEngine::Watch {
   asio::posix::stream_descriptor descriptor;
-  int wanted = 0;   // CURL_POLL_*; 0 once libcurl let go of the descriptor
+  int wanted = 0;  // CURL_POLL_*; 0 once libcurl let go of the descriptor
   bool reading = false, writing = false;
   Watch(const asio::any_io_executor& e, int fd) : descriptor(e, fd) {}
 };
@@ -99,7 +107,8 @@ CurlEngine::CurlEngine(const asio::any_io_executor& executor, std::size_t max_co
   curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
   curl_multi_setopt(multi_, CURLMOPT_PIPELINING, CURLPIPE_MULTIPLEX);
   curl_multi_setopt(multi_, CURLMOPT_MAX_TOTAL_CONNECTIONS, static_cast<long>(max_connections));
-  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, static_cast<long>(std::min<std::size_t>(max_connections, 64)));
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS,
+                    static_cast<long>(std::min<std::size_t>(max_connections, 64)));
 }
 
 CurlEngine::~CurlEngine() { close(); }
@@ -169,10 +178,11 @@ int CurlEngine::on_timer(CURLM* /*multi*/, long milliseconds, void* self) {
 void CurlEngine::arm(curl_socket_t fd, const std::shared_ptr<Watch>& watch) {
   const auto wait = [&](auto kind, bool Watch::*pending, int event) {
     (*watch).*pending = true;
-    watch->descriptor.async_wait(kind, [weak = weak_from_this(), fd, watch, pending, event](const boost::system::error_code& e) {
-      (*watch).*pending = false;
-      if (const auto alive = weak.lock()) alive->ready(fd, watch, e, event);
-    });
+    watch->descriptor.async_wait(
+        kind, [weak = weak_from_this(), fd, watch, pending, event](const boost::system::error_code& e) {
+          (*watch).*pending = false;
+          if (const auto alive = weak.lock()) alive->ready(fd, watch, e, event);
+        });
   };
   if ((watch->wanted & CURL_POLL_IN) != 0 && !watch->reading)
     wait(asio::posix::stream_descriptor::wait_read, &Watch::reading, CURL_CSELECT_IN);
@@ -180,8 +190,8 @@ void CurlEngine::arm(curl_socket_t fd, const std::shared_ptr<Watch>& watch) {
     wait(asio::posix::stream_descriptor::wait_write, &Watch::writing, CURL_CSELECT_OUT);
 }
 
-void CurlEngine::ready(curl_socket_t fd, const std::shared_ptr<Watch>& watch, const boost::system::error_code& error,
-                       int event) {
+void CurlEngine::ready(curl_socket_t fd, const std::shared_ptr<Watch>& watch,
+                       const boost::system::error_code& error, int event) {
   // The number may be somebody else's by now; the watch tells.
   if (watch->wanted == 0 || multi_ == nullptr || error == asio::error::operation_aborted) return;
   const bool still_wanted = (watch->wanted & (event == CURL_CSELECT_IN ? CURL_POLL_IN : CURL_POLL_OUT)) != 0;
@@ -235,7 +245,7 @@ void CurlEngine::detach(HttpStream::Impl& t) {
 void CurlEngine::resume(HttpStream::Impl& t) {
   t.paused = false;
   t.last_byte = std::chrono::steady_clock::now();
-  curl_easy_pause(t.easy, CURLPAUSE_CONT);   // may call on_body at once
+  curl_easy_pause(t.easy, CURLPAUSE_CONT);  // may call on_body at once
 }
 
 std::size_t CurlEngine::on_header(char* data, std::size_t size, std::size_t count, void* transfer) {
@@ -248,7 +258,7 @@ std::size_t CurlEngine::on_header(char* data, std::size_t size, std::size_t coun
                              fmt::format("the answer's header is larger than {} bytes", kMaxHeaderBytes));
     return 0;
   }
-  if (t.header_done) return bytes;   // trailers
+  if (t.header_done) return bytes;  // trailers
   const auto line = trim(std::string_view(data, bytes));
   if (line.starts_with("HTTP/")) {
     t.headers = {};
@@ -262,7 +272,7 @@ std::size_t CurlEngine::on_header(char* data, std::size_t size, std::size_t coun
   long code = 0, version = 0;
   curl_easy_getinfo(t.easy, CURLINFO_RESPONSE_CODE, &code);
   curl_easy_getinfo(t.easy, CURLINFO_HTTP_VERSION, &version);
-  if (code < 200) return bytes;   // 100 Continue and its like announce the real one
+  if (code < 200) return bytes;  // 100 Continue and its like announce the real one
   t.status = static_cast<int>(code);
   t.http_version = version == CURL_HTTP_VERSION_2_0 ? 20 : 11;
   const auto length = content_length(t.headers);

@@ -20,23 +20,23 @@ class CurlEngine;
 // One exchange. libcurl holds raw pointers to it while it is attached to an
 // engine, so it never moves; the destructor detaches.
 struct HttpStream::Impl {
-  CurlEngine* engine = nullptr;         // null: not under way
+  CurlEngine* engine = nullptr;  // null: not under way
   CURL* easy = nullptr;
   curl_slist* header_list = nullptr;
   curl_slist* connect_to = nullptr;
   char error_text[CURL_ERROR_SIZE] = {};
 
   HttpRequest request;
-  std::string what;                     // for messages: method and URL, nothing secret
-  bool whole = false;                   // fetch(): bounded by max_body instead of by backpressure
+  std::string what;    // for messages: method and URL, nothing secret
+  bool whole = false;  // fetch(): bounded by max_body instead of by backpressure
   bool proxied = false;
 
   int status = 0, http_version = 11;
   Headers headers;
   std::size_t header_bytes = 0;
   bool header_done = false, ended = false, paused = false;
-  std::optional<Error> failure;         // why it ended, if not well
-  std::string body;                     // what came and was not read yet
+  std::optional<Error> failure;  // why it ended, if not well
+  std::string body;              // what came and was not read yet
   std::chrono::steady_clock::time_point last_byte;
   Notifier changed;
 
@@ -63,7 +63,7 @@ class CurlEngine : public std::enable_shared_from_this<CurlEngine> {
   // `transfer.easy` must be set up but for its callbacks.
   bool attach(HttpStream::Impl& transfer);
   void detach(HttpStream::Impl& transfer);
-  void resume(HttpStream::Impl& transfer);   // after a pause
+  void resume(HttpStream::Impl& transfer);  // after a pause
   // Ends everything with "http.cancelled".
   void close();
 
@@ -78,7 +78,8 @@ class CurlEngine : public std::enable_shared_from_this<CurlEngine> {
 
   void forget(curl_socket_t fd);
   void arm(curl_socket_t fd, const std::shared_ptr<Watch>& watch);
-  void ready(curl_socket_t fd, const std::shared_ptr<Watch>& watch, const boost::system::error_code& error, int event);
+  void ready(curl_socket_t fd, const std::shared_ptr<Watch>& watch, const boost::system::error_code& error,
+             int event);
   void act(curl_socket_t fd, int event);
 
   boost::asio::any_io_executor executor_;

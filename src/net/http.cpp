@@ -63,7 +63,8 @@ Result<> parse_authority(std::string_view authority, Url& url) {
     if (port.find(':') != std::string_view::npos) return malformed("an IPv6 address needs brackets");
   }
   if (host.empty()) return malformed("the host is missing");
-  if (host.find_first_of("\\^`{}|\"<>") != std::string_view::npos) return malformed("the host has a bad character");
+  if (host.find_first_of("\\^`{}|\"<>") != std::string_view::npos)
+    return malformed("the host has a bad character");
   url.host = ascii_lower(host);
   if (has_port && !port.empty()) {
     OJ_TRY(url.port, parse_port(port));
@@ -74,14 +75,16 @@ Result<> parse_authority(std::string_view authority, Url& url) {
 }  // namespace
 
 void Headers::set(std::string_view name, std::string value) {
-  auto at = std::find_if(items_.begin(), items_.end(), [&](const auto& item) { return same_name(item.first, name); });
+  auto at = std::find_if(items_.begin(), items_.end(),
+                         [&](const auto& item) { return same_name(item.first, name); });
   if (at == items_.end()) {
     items_.emplace_back(name, std::move(value));
     return;
   }
   at->second = std::move(value);
-  items_.erase(std::remove_if(at + 1, items_.end(), [&](const auto& item) { return same_name(item.first, name); }),
-               items_.end());
+  items_.erase(
+      std::remove_if(at + 1, items_.end(), [&](const auto& item) { return same_name(item.first, name); }),
+      items_.end());
 }
 
 std::string_view Headers::get(std::string_view name) const noexcept {
@@ -92,20 +95,25 @@ std::string_view Headers::get(std::string_view name) const noexcept {
 }
 
 bool Headers::has(std::string_view name) const noexcept {
-  return std::any_of(items_.begin(), items_.end(), [&](const auto& item) { return same_name(item.first, name); });
+  return std::any_of(items_.begin(), items_.end(),
+                     [&](const auto& item) { return same_name(item.first, name); });
 }
 
 Result<Url> parse_url(std::string_view text) {
   Url url;
   for (char c : text) {
-    if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f) return malformed("it holds a space or control character");
+    if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f)
+      return malformed("it holds a space or control character");
   }
-  if (const auto fragment = text.find('#'); fragment != std::string_view::npos) text = text.substr(0, fragment);
+  if (const auto fragment = text.find('#'); fragment != std::string_view::npos)
+    text = text.substr(0, fragment);
   if (!text.starts_with('/')) {
     const auto scheme_end = text.find("://");
-    if (scheme_end == std::string_view::npos) return malformed("it starts with neither http://, https:// nor /");
+    if (scheme_end == std::string_view::npos)
+      return malformed("it starts with neither http://, https:// nor /");
     url.scheme = ascii_lower(text.substr(0, scheme_end));
-    if (url.scheme != "http" && url.scheme != "https") return malformed("the scheme is neither http nor https");
+    if (url.scheme != "http" && url.scheme != "https")
+      return malformed("the scheme is neither http nor https");
     url.port = url.scheme == "https" ? 443 : 80;
     text = text.substr(scheme_end + 3);
     const auto authority_end = std::min(text.find_first_of("/?"), text.size());
@@ -199,56 +207,106 @@ std::string Query::encode() const {
 
 std::string_view status_text(int status) noexcept {
   switch (status) {
-    case 100: return "Continue";
-    case 101: return "Switching Protocols";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 203: return "Non-Authoritative Information";
-    case 204: return "No Content";
-    case 205: return "Reset Content";
-    case 206: return "Partial Content";
-    case 300: return "Multiple Choices";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 303: return "See Other";
-    case 304: return "Not Modified";
-    case 307: return "Temporary Redirect";
-    case 308: return "Permanent Redirect";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 406: return "Not Acceptable";
-    case 407: return "Proxy Authentication Required";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 411: return "Length Required";
-    case 412: return "Precondition Failed";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 416: return "Range Not Satisfiable";
-    case 417: return "Expectation Failed";
-    case 421: return "Misdirected Request";
-    case 422: return "Unprocessable Content";
-    case 425: return "Too Early";
-    case 426: return "Upgrade Required";
-    case 428: return "Precondition Required";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 499: return "Client Closed Request";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    case 507: return "Insufficient Storage";
-    default: return "Unknown";
+    case 100:
+      return "Continue";
+    case 101:
+      return "Switching Protocols";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 202:
+      return "Accepted";
+    case 203:
+      return "Non-Authoritative Information";
+    case 204:
+      return "No Content";
+    case 205:
+      return "Reset Content";
+    case 206:
+      return "Partial Content";
+    case 300:
+      return "Multiple Choices";
+    case 301:
+      return "Moved Permanently";
+    case 302:
+      return "Found";
+    case 303:
+      return "See Other";
+    case 304:
+      return "Not Modified";
+    case 307:
+      return "Temporary Redirect";
+    case 308:
+      return "Permanent Redirect";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 402:
+      return "Payment Required";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 406:
+      return "Not Acceptable";
+    case 407:
+      return "Proxy Authentication Required";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 410:
+      return "Gone";
+    case 411:
+      return "Length Required";
+    case 412:
+      return "Precondition Failed";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 416:
+      return "Range Not Satisfiable";
+    case 417:
+      return "Expectation Failed";
+    case 421:
+      return "Misdirected Request";
+    case 422:
+      return "Unprocessable Content";
+    case 425:
+      return "Too Early";
+    case 426:
+      return "Upgrade Required";
+    case 428:
+      return "Precondition Required";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 499:
+      return "Client Closed Request";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    case 507:
+      return "Insufficient Storage";
+    default:
+      return "Unknown";
   }
 }
 

@@ -26,12 +26,15 @@ void set_blob(CURL* easy, CURLoption option, const std::string& bytes) {
   curl_easy_setopt(easy, option, &blob);
 }
 
-void set(CURL* easy, CURLoption option, const std::string& value) { curl_easy_setopt(easy, option, value.c_str()); }
+void set(CURL* easy, CURLoption option, const std::string& value) {
+  curl_easy_setopt(easy, option, value.c_str());
+}
 void set(CURL* easy, CURLoption option, long value) { curl_easy_setopt(easy, option, value); }
 
 // Queries may hold what is not for a log.
 std::string describe(const HttpRequest& r) {
-  return printable(fmt::format("{} {}", r.method, std::string_view(r.url).substr(0, r.url.find_first_of("?#"))), 300);
+  return printable(
+      fmt::format("{} {}", r.method, std::string_view(r.url).substr(0, r.url.find_first_of("?#"))), 300);
 }
 
 bool is_token(std::string_view s) {
@@ -44,11 +47,13 @@ bool is_token(std::string_view s) {
 
 // What must not reach the wire: a line break would let a value write headers of its own.
 Result<> check(const HttpRequest& r) {
-  if (!is_token(r.method)) return fail(Errc::invalid_argument, "http.bad_method", "the HTTP method is malformed");
+  if (!is_token(r.method))
+    return fail(Errc::invalid_argument, "http.bad_method", "the HTTP method is malformed");
   for (const auto& [name, value] : r.headers) {
     if (!is_token(name) || value.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
       return fail(Errc::invalid_argument, "http.bad_header",
-                  fmt::format("{}: the header '{}' has a character that no header may have", describe(r), printable(name, 60)));
+                  fmt::format("{}: the header '{}' has a character that no header may have", describe(r),
+                              printable(name, 60)));
   }
   return {};
 }
@@ -63,12 +68,14 @@ Clock::time_point next_deadline(const HttpStream::Impl& t, Clock::time_point dea
 }
 
 Clock::time_point deadline_in(Duration d) {
-  return d > Duration::zero() ? Clock::now() + std::min<Duration>(d, std::chrono::hours(24 * 365)) : Clock::time_point::max();
+  return d > Duration::zero() ? Clock::now() + std::min<Duration>(d, std::chrono::hours(24 * 365))
+                              : Clock::time_point::max();
 }
 
 // Waits until `ready(t)`; ends the transfer and fails when it ends before, when
 // time is up, or when the waiting coroutine is cancelled.
-Task<Result<>> wait_until(std::shared_ptr<HttpStream::Impl> t, bool (*ready)(const HttpStream::Impl&), Clock::time_point deadline) {
+Task<Result<>> wait_until(std::shared_ptr<HttpStream::Impl> t, bool (*ready)(const HttpStream::Impl&),
+                          Clock::time_point deadline) {
   while (!ready(*t)) {
     if (t->ended) {
       if (t->failure) co_return fail(*t->failure);
@@ -99,10 +106,12 @@ struct HttpClient::Impl {
   HttpClientOptions options;
   std::shared_ptr<CurlEngine> requests;
   // Streams have connections of their own, one each, and so HTTP/1.1: libcurl
-  // 7.88 stops a whole HTTP/2 connection while one of its streams is paused, and
-  // a slow reader of a log must hold up nobody but itself.
+  // 7.88 keeps the news that an HTTP/2 stream was given up to itself until it has
+  // something else to send there, and the server would stream on for nobody.
+  // Closing a connection says it at once, and TCP holds back a sender that is
+  // not read without a word to the other streams.
   std::shared_ptr<CurlEngine> streams;
-  CURLSH* shared;   // TLS sessions, so that the second connection is a short handshake
+  CURLSH* shared;  // TLS sessions, so that the second connection is a short handshake
 
   Impl(Loop& loop, HttpClientOptions o) : options(std::move(o)) {
     curl_once();
@@ -122,7 +131,8 @@ struct HttpClient::Impl {
   Result<std::shared_ptr<HttpStream::Impl>> begin(HttpRequest request, bool whole) {
     OJ_CHECK(check(request));
     OJ_TRY(const Url url, parse_url(request.url));
-    if (url.scheme.empty()) return fail(Errc::invalid_argument, "url.malformed", "malformed URL: it names no host");
+    if (url.scheme.empty())
+      return fail(Errc::invalid_argument, "url.malformed", "malformed URL: it names no host");
     auto t = std::make_shared<HttpStream::Impl>();
     t->whole = whole;
     t->proxied = !options.proxy.empty() && options.proxy != "env";
@@ -142,7 +152,7 @@ struct HttpClient::Impl {
     const bool multiplexed = options.http2 && t.whole && url.scheme == "https";
     set(easy, CURLOPT_PROTOCOLS_STR, std::string("http,https"));
     set(easy, CURLOPT_NOSIGNAL, 1L);
-    set(easy, CURLOPT_QUICK_EXIT, 1L);   // or giving up waits for the resolver's thread, and the loop with it
+    set(easy, CURLOPT_QUICK_EXIT, 1L);  // or giving up waits for the resolver's thread, and the loop with it
     set(easy, CURLOPT_FOLLOWLOCATION, 0L);
     set(easy, CURLOPT_TCP_NODELAY, 1L);
     set(easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -164,7 +174,7 @@ struct HttpClient::Impl {
     }
     if (!tls.ca_pem.empty()) {
       set_blob(easy, CURLOPT_CAINFO_BLOB, tls.ca_pem);
-      curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);   // or the system's are trusted as well
+      curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);  // or the system's are trusted as well
     }
     if (!tls.client_cert_pem.empty()) {
       set(easy, CURLOPT_SSLCERTTYPE, std::string("PEM"));
@@ -182,8 +192,9 @@ struct HttpClient::Impl {
       // The name in the URL is what libcurl sends as SNI and checks; where it
       // connects to, and the Host header, stay the real ones.
       const auto host = url.host.find(':') == std::string::npos ? url.host : "[" + url.host + "]";
-      set(easy, CURLOPT_URL, fmt::format("https://{}:{}{}{}{}", options.tls.server_name, url.port, url.path,
-                                         url.query.empty() ? "" : "?", url.query));
+      set(easy, CURLOPT_URL,
+          fmt::format("https://{}:{}{}{}{}", options.tls.server_name, url.port, url.path,
+                      url.query.empty() ? "" : "?", url.query));
       append(t.connect_to, fmt::format("{}:{}:{}:{}", options.tls.server_name, url.port, host, url.port));
       curl_easy_setopt(easy, CURLOPT_CONNECT_TO, t.connect_to);
       if (!r.headers.has("Host")) append(t.header_list, fmt::format("Host: {}:{}", host, url.port));
@@ -212,7 +223,8 @@ struct HttpClient::Impl {
   }
 };
 
-HttpClient::HttpClient(Loop& loop, HttpClientOptions options) : impl_(std::make_unique<Impl>(loop, std::move(options))) {}
+HttpClient::HttpClient(Loop& loop, HttpClientOptions options)
+    : impl_(std::make_unique<Impl>(loop, std::move(options))) {}
 HttpClient::~HttpClient() = default;
 
 Task<Result<HttpResponse>> HttpClient::fetch(HttpRequest request) {
@@ -261,7 +273,7 @@ void HttpStream::cancel() {
 }
 
 Task<Result<std::string>> HttpStream::read() {
-  const auto t = impl_;   // this object may go while we wait
+  const auto t = impl_;  // this object may go while we wait
   const auto something = [](const Impl& i) { return !i.body.empty() || (i.ended && !i.failure); };
   OJ_CO_CHECK(co_await wait_until(t, something, Clock::time_point::max()));
   std::string out = std::exchange(t->body, {});

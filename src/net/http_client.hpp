@@ -52,8 +52,8 @@ struct HttpResponse {
 
 // A response whose body is read piece by piece. Destroying it aborts the
 // transfer. Backpressure: what is not read is not fetched beyond a bound of
-// about 256 KiB. A stream has a connection of its own (HTTP/1.1), so that one
-// that is not read holds up nothing else.
+// about 256 KiB. A stream has a connection of its own (HTTP/1.1): one that is
+// not read holds up nothing else, and the server learns of its end at once.
 class HttpStream {
  public:
   struct Impl;

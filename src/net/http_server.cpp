@@ -21,7 +21,7 @@ namespace {
 
 constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 constexpr Duration kAcceptRetry = std::chrono::milliseconds(100);
-constexpr Duration kUnwind = std::chrono::milliseconds(200);   // for handlers, once their connections are cut
+constexpr Duration kUnwind = std::chrono::milliseconds(200);  // for handlers, once their connections are cut
 
 ServerResponse plain_error(int /*status*/, std::string_view message) {
   ServerResponse r;
@@ -57,7 +57,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   std::shared_ptr<ServerCore> core = std::make_shared<ServerCore>();
   std::shared_ptr<asio::ssl::context> tls;
   std::variant<std::monostate, Tcp::acceptor, Unix::acceptor> acceptor;
-  std::string socket_path;   // to remove at the end
+  std::string socket_path;  // to remove at the end
   int port = 0;
 
   Result<> start() {
@@ -70,7 +70,8 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   Result<> listen_tcp() {
     const auto& o = core->options;
     const auto failed = [&](std::string_view why) {
-      return fail(Errc::unavailable, "server.bind", fmt::format("cannot listen on {}:{}: {}", printable(o.address, 100), o.port, why));
+      return fail(Errc::unavailable, "server.bind",
+                  fmt::format("cannot listen on {}:{}: {}", printable(o.address, 100), o.port, why));
     };
     error_code error;
     const auto address = asio::ip::make_address(o.address == "localhost" ? "127.0.0.1" : o.address, error);
@@ -92,14 +93,15 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   Result<> listen_unix() {
     const std::string path = core->options.address.substr(5);
     const auto failed = [&](std::string_view why) {
-      return fail(Errc::unavailable, "server.bind", fmt::format("cannot listen on {}: {}", printable(path, 200), why));
+      return fail(Errc::unavailable, "server.bind",
+                  fmt::format("cannot listen on {}: {}", printable(path, 200), why));
     };
     if (path.empty() || path.size() > 107) return failed("a socket's path has 1 to 107 bytes");
     error_code error;
     Unix::acceptor a(core->executor);
     a.open(Unix(), error);
     if (error) return failed(error.message());
-    ::fchmod(a.native_handle(), 0600);   // before there is a file to open
+    ::fchmod(a.native_handle(), 0600);  // before there is a file to open
     a.bind(Unix::endpoint(path), error);
     if (error == asio::error::address_in_use && is_abandoned(path)) {
       ::unlink(path.c_str());
@@ -117,7 +119,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
 
   void stop_accepting() {
     core->stopping = true;
-    core->ended.notify_all();   // accept() may wait for a free place
+    core->ended.notify_all();  // accept() may wait for a free place
     error_code ignored;
     if (auto* a = std::get_if<Tcp::acceptor>(&acceptor)) a->close(ignored);
     if (auto* a = std::get_if<Unix::acceptor>(&acceptor)) a->close(ignored);
@@ -125,7 +127,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   }
 
   void cut_all() {
-    const auto now = core->connections;   // cutting may end some
+    const auto now = core->connections;  // cutting may end some
     for (auto* connection : now) connection->cut(true);
   }
 
@@ -153,7 +155,8 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
       if (core->stopping || error == asio::error::operation_aborted) co_return;
       if (error) {
         if (error == asio::error::connection_aborted) continue;
-        spdlog::warn("a connection was not accepted: {}", error.message());   // out of descriptors, most likely
+        spdlog::warn("a connection was not accepted: {}",
+                     error.message());  // out of descriptors, most likely
         co_await sleep_for(kAcceptRetry);
         continue;
       }
@@ -163,7 +166,8 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
       }
       auto peer = peer_of(socket);
       ServerSocket bytes(std::move(socket));
-      auto transport = self->tls ? tls_transport(std::move(bytes), *self->tls) : plain_transport(std::move(bytes));
+      auto transport =
+          self->tls ? tls_transport(std::move(bytes), *self->tls) : plain_transport(std::move(bytes));
       auto connection = std::make_shared<Connection>(core, std::move(transport), std::move(peer));
       asio::co_spawn(core->executor, Connection::run(std::move(connection)), asio::detached);
     }
@@ -177,7 +181,8 @@ HttpServer::HttpServer(Loop& loop, ServerOptions options, Handler handler,
   impl_->core->options = std::move(options);
   impl_->core->handler = std::move(handler);
   // The status is the server's to choose, whoever words the answer.
-  impl_->core->on_error = [words = on_error ? std::move(on_error) : plain_error](int status, std::string_view message) {
+  impl_->core->on_error = [words = on_error ? std::move(on_error) : plain_error](int status,
+                                                                                 std::string_view message) {
     auto response = words(status, message);
     response.status = status;
     return response;

@@ -20,7 +20,9 @@ class Plain final : public Transport {
   Task<std::tuple<error_code, std::size_t>> read(asio::mutable_buffer into) override {
     co_return co_await socket_.async_read_some(into, kTuple);
   }
-  void watch(asio::mutable_buffer into, WatchDone done) override { socket_.async_read_some(into, std::move(done)); }
+  void watch(asio::mutable_buffer into, WatchDone done) override {
+    socket_.async_read_some(into, std::move(done));
+  }
   Task<error_code> write(std::array<asio::const_buffer, 3> bytes) override {
     const auto [error, n] = co_await asio::async_write(socket_, bytes, kTuple);
     co_return error;
@@ -48,7 +50,9 @@ class Tls final : public Transport {
   Task<std::tuple<error_code, std::size_t>> read(asio::mutable_buffer into) override {
     co_return co_await stream_.async_read_some(into, kTuple);
   }
-  void watch(asio::mutable_buffer into, WatchDone done) override { stream_.async_read_some(into, std::move(done)); }
+  void watch(asio::mutable_buffer into, WatchDone done) override {
+    stream_.async_read_some(into, std::move(done));
+  }
   Task<error_code> write(std::array<asio::const_buffer, 3> bytes) override {
     const auto [error, n] = co_await asio::async_write(stream_, bytes, kTuple);
     co_return error;
@@ -78,8 +82,8 @@ class Tls final : public Transport {
 int choose_http11(SSL* /*ssl*/, const unsigned char** out, unsigned char* out_length, const unsigned char* in,
                   unsigned in_length, void* /*arg*/) {
   static constexpr unsigned char kProtocols[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
-  const int chosen = SSL_select_next_proto(const_cast<unsigned char**>(out), out_length, kProtocols, sizeof kProtocols,
-                                           in, in_length);
+  const int chosen = SSL_select_next_proto(const_cast<unsigned char**>(out), out_length, kProtocols,
+                                           sizeof kProtocols, in, in_length);
   return chosen == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
@@ -92,7 +96,7 @@ void name_client_cas(SSL_CTX* context, const std::string& pem) {
     SSL_CTX_add_client_CA(context, ca);
     X509_free(ca);
   }
-  ERR_clear_error();   // the end of the list is an error to OpenSSL
+  ERR_clear_error();  // the end of the list is an error to OpenSSL
   BIO_free(memory);
 }
 
@@ -104,7 +108,9 @@ void Transport::close(bool reset) {
   socket().close(ignored);
 }
 
-std::unique_ptr<Transport> plain_transport(ServerSocket socket) { return std::make_unique<Plain>(std::move(socket)); }
+std::unique_ptr<Transport> plain_transport(ServerSocket socket) {
+  return std::make_unique<Plain>(std::move(socket));
+}
 std::unique_ptr<Transport> tls_transport(ServerSocket socket, asio::ssl::context& context) {
   return std::make_unique<Tls>(std::move(socket), context);
 }
@@ -118,7 +124,7 @@ Result<std::shared_ptr<asio::ssl::context>> make_tls_context(const ServerOptions
   };
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
   SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-  SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);   // an idle connection holds no record buffers
+  SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);  // an idle connection holds no record buffers
   SSL_CTX_set_alpn_select_cb(native, choose_http11, nullptr);
   // Without a context id OpenSSL refuses to resume a session that had a client certificate.
   static constexpr unsigned char kSessionId[] = {'o', 'd', 'd', 'j', 'o', 'b'};
@@ -128,7 +134,8 @@ Result<std::shared_ptr<asio::ssl::context>> make_tls_context(const ServerOptions
   context->use_private_key(asio::buffer(options.key_pem), asio::ssl::context::pem, error);
   if (error) return failed("the server's private key cannot be used");
   if (SSL_CTX_check_private_key(native) != 1)
-    return fail(Errc::invalid_argument, "server.tls", "the server's private key does not belong to its certificate");
+    return fail(Errc::invalid_argument, "server.tls",
+                "the server's private key does not belong to its certificate");
   if (!options.client_ca_pem.empty()) {
     context->add_certificate_authority(asio::buffer(options.client_ca_pem), error);
     if (error) return failed("the CA of client certificates cannot be used");

@@ -6,11 +6,11 @@
 namespace oddjob::net {
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 using testing::answering;
 using testing::Bench;
 using testing::RawClient;
-using std::chrono::milliseconds;
-using std::chrono::seconds;
 
 Task<> echo(const ServerRequest& request, ResponseWriter& writer) {
   ServerResponse response;
@@ -79,7 +79,7 @@ TEST(ExchangeTest, HeadHasTheLengthButNoBody) {
   bench.serve(answering("twelve bytes"));
   auto request = request_for(bench.url());
   request.method = "HEAD";
-  request.max_body = 3;   // of no concern where there is none
+  request.max_body = 3;  // of no concern where there is none
   for (int i = 0; i < 2; ++i) {
     const auto response = bench.fetch(request);
     ASSERT_TRUE(response) << response.error().message;
@@ -141,7 +141,8 @@ TEST(ExchangeTest, TheBoundOnConnectionsHolds) {
 TEST(ExchangeTest, AnAnswerOverTheLimitIsCutAsSoonAsItIs) {
   Bench bench;
   std::atomic<std::uint64_t> sent = 0;
-  bench.serve([&](const ServerRequest&, ResponseWriter& writer) { return zeros(sent, 10ULL << 30U, writer); });
+  bench.serve(
+      [&](const ServerRequest&, ResponseWriter& writer) { return zeros(sent, 10ULL << 30U, writer); });
   auto request = request_for(bench.url("/?token=secret"));
   request.max_body = 1U << 20U;
   const auto response = bench.fetch(request);

@@ -10,10 +10,10 @@
 namespace oddjob::net {
 namespace {
 
-using testing::Bench;
-using testing::pki;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using testing::Bench;
+using testing::pki;
 
 int free_port() {
   Loop loop;
@@ -33,7 +33,9 @@ class Http2Test : public ::testing::Test {
   void SetUp() override {
     if (::access("/usr/sbin/nghttpx", X_OK) != 0 && ::access("/usr/bin/nghttpx", X_OK) != 0)
       GTEST_SKIP() << "nghttpx (Debian package nghttp2-proxy) is not installed";
-    bench.serve([this](const ServerRequest& request, ResponseWriter& writer) { return handle(*this, request, writer); });
+    bench.serve([this](const ServerRequest& request, ResponseWriter& writer) {
+      return handle(*this, request, writer);
+    });
     HttpClientOptions options;
     options.tls.ca_pem = pki().ca;
     bench.client = std::make_unique<HttpClient>(bench.loop, options);
@@ -51,21 +53,31 @@ class Http2Test : public ::testing::Test {
 
   void start_proxy() {
     port = free_port();
-    std::vector<std::string> words = {"nghttpx", "--conf=/dev/null", "--frontend=127.0.0.1," + std::to_string(port),
-                                      "--backend=127.0.0.1," + std::to_string(bench.server->port()), "--workers=1",
-                                      "--single-process", "--single-thread", "--accesslog-file=/dev/null", "--errorlog-file=/dev/null",
-                                      "--no-ocsp", (pki().folder / "server.key").string(), (pki().folder / "server.pem").string()};
+    std::vector<std::string> words = {"nghttpx",
+                                      "--conf=/dev/null",
+                                      "--frontend=127.0.0.1," + std::to_string(port),
+                                      "--backend=127.0.0.1," + std::to_string(bench.server->port()),
+                                      "--workers=1",
+                                      "--single-process",
+                                      "--single-thread",
+                                      "--accesslog-file=/dev/null",
+                                      "--errorlog-file=/dev/null",
+                                      "--no-ocsp",
+                                      (pki().folder / "server.key").string(),
+                                      (pki().folder / "server.pem").string()};
     std::vector<char*> argv;
     for (auto& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
     posix_spawn_file_actions_t quiet;
     posix_spawn_file_actions_init(&quiet);
     posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&quiet, 2, (pki().folder / "nghttpx.log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+    posix_spawn_file_actions_addopen(&quiet, 2, (pki().folder / "nghttpx.log").c_str(),
+                                     O_WRONLY | O_CREAT | O_APPEND, 0600);
     char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
     char* environment[] = {path, nullptr};
-    if (::posix_spawn(&proxy, ::access("/usr/sbin/nghttpx", X_OK) == 0 ? "/usr/sbin/nghttpx" : "/usr/bin/nghttpx", &quiet, nullptr,
-                      argv.data(), environment) != 0)
+    if (::posix_spawn(&proxy,
+                      ::access("/usr/sbin/nghttpx", X_OK) == 0 ? "/usr/sbin/nghttpx" : "/usr/bin/nghttpx",
+                      &quiet, nullptr, argv.data(), environment) != 0)
       proxy = -1;
     posix_spawn_file_actions_destroy(&quiet);
   }

@@ -24,17 +24,22 @@ TEST_P(GoodUrlTest, IsTakenApart) {
 }
 INSTANTIATE_TEST_SUITE_P(
     Table, GoodUrlTest,
-    ::testing::Values(GoodUrl{"http://a", "http", "a", 80, "/", ""}, GoodUrl{"HTTPS://Ex.ORG/X", "https", "ex.org", 443, "/X", ""},
+    ::testing::Values(GoodUrl{"http://a", "http", "a", 80, "/", ""},
+                      GoodUrl{"HTTPS://Ex.ORG/X", "https", "ex.org", 443, "/X", ""},
                       GoodUrl{"https://a:8443/b/c?d=e&f", "https", "a", 8443, "/b/c", "d=e&f"},
                       GoodUrl{"https://[::1]:6443/api", "https", "::1", 6443, "/api", ""},
-                      GoodUrl{"http://[fe80::1]", "http", "fe80::1", 80, "/", ""}, GoodUrl{"http://a:/x", "http", "a", 80, "/x", ""},
-                      GoodUrl{"http://a?q=/x", "http", "a", 80, "/", "q=/x"}, GoodUrl{"http://a/x#frag?no", "http", "a", 80, "/x", ""},
-                      GoodUrl{"/p%20q?r=%2F", "", "", 0, "/p%20q", "r=%2F"}, GoodUrl{"//double", "", "", 0, "//double", ""}));
+                      GoodUrl{"http://[fe80::1]", "http", "fe80::1", 80, "/", ""},
+                      GoodUrl{"http://a:/x", "http", "a", 80, "/x", ""},
+                      GoodUrl{"http://a?q=/x", "http", "a", 80, "/", "q=/x"},
+                      GoodUrl{"http://a/x#frag?no", "http", "a", 80, "/x", ""},
+                      GoodUrl{"/p%20q?r=%2F", "", "", 0, "/p%20q", "r=%2F"},
+                      GoodUrl{"//double", "", "", 0, "//double", ""}));
 
 TEST(UrlTest, WhatIsNoUrlIsRefused) {
-  for (const char* text : {"", "a", "ftp://a", "http://", "http:///x", "http://a:0", "http://a:65536", "http://a:x", "http://a:1:2",
-                           "http://[::1", "http://[::1]x", "http://[zz]", "http://u:p@a/", "http://a b/", "http://a/\r\nX: y",
-                           "http://::1/", "https://a|b/"}) {
+  for (const char* text :
+       {"", "a", "ftp://a", "http://", "http:///x", "http://a:0", "http://a:65536", "http://a:x",
+        "http://a:1:2", "http://[::1", "http://[::1]x", "http://[zz]", "http://u:p@a/", "http://a b/",
+        "http://a/\r\nX: y", "http://::1/", "https://a|b/"}) {
     const auto url = parse_url(text);
     ASSERT_FALSE(url) << text;
     EXPECT_EQ(url.error().code, "url.malformed") << text;
@@ -51,7 +56,8 @@ TEST(PercentTest, EncodingKeepsUnreservedOnlyAndDecodesBack) {
 }
 
 TEST(PercentTest, HalfAnEscapeIsRefused) {
-  for (const char* text : {"%", "%4", "a%4", "%zz", "%4g", "%%20"}) EXPECT_FALSE(percent_decode(text)) << text;
+  for (const char* text : {"%", "%4", "a%4", "%zz", "%4g", "%%20"})
+    EXPECT_FALSE(percent_decode(text)) << text;
   EXPECT_EQ(percent_decode("%41"), "A");
   EXPECT_EQ(percent_decode("a+b"), "a+b");
   EXPECT_EQ(percent_decode("a+b", true), "a b");

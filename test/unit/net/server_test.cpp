@@ -7,12 +7,12 @@
 namespace oddjob::net {
 namespace {
 
+using std::chrono::milliseconds;
+using std::chrono::seconds;
 using testing::answering;
 using testing::Bench;
 using testing::RawClient;
 using testing::TempDir;
-using std::chrono::milliseconds;
-using std::chrono::seconds;
 
 Task<> describe(const ServerRequest& request, ResponseWriter& writer) {
   ServerResponse response;
@@ -47,7 +47,8 @@ TEST_F(ServerTest, PipelinedRequestsAreAnsweredInOrder) {
   bench.serve(describe);
   std::string many;
   for (int i = 0; i < 5; ++i)
-    many += "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n" + std::to_string(i);
+    many += "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n" +
+            std::to_string(i);
   const auto answer = say(many + "GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
   std::size_t at = 0;
   for (int i = 0; i < 5; ++i) {
@@ -75,7 +76,8 @@ TEST_F(ServerTest, ARequestMayComeByteByByte) {
   const int port = bench.server->port();
   const auto answer = bench.beside([=] {
     RawClient raw(port);
-    for (char c : std::string("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"))
+    for (char c : std::string("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+                              "chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"))
       raw.send({&c, 1});
     return raw.receive("]");
   });
@@ -96,7 +98,8 @@ TEST_F(ServerTest, AnOldClientGetsNoChunks) {
 
 TEST_F(ServerTest, ClosesWhenAskedTo) {
   bench.serve(describe);
-  EXPECT_NE(say("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").find("Connection: close"), std::string::npos);
+  EXPECT_NE(say("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").find("Connection: close"),
+            std::string::npos);
 }
 
 TEST_F(ServerTest, AsksForABodyThatIsAnnounced) {
@@ -123,12 +126,15 @@ TEST_F(ServerTest, ABodyOverTheLimitIsRefusedUnread) {
         return describe(request, writer);
       },
       options);
-  const auto declared = say("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\nExpect: 100-continue\r\n\r\n");
+  const auto declared =
+      say("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\nExpect: 100-continue\r\n\r\n");
   EXPECT_TRUE(declared.starts_with("HTTP/1.1 413 ")) << declared;
   EXPECT_NE(declared.find("Connection: close"), std::string::npos);
-  const auto sent = say("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n" + std::string(3000000, 'x'));
+  const auto sent =
+      say("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000000\r\n\r\n" + std::string(3000000, 'x'));
   EXPECT_TRUE(sent.starts_with("HTTP/1.1 413 ")) << sent;
-  const auto chunked = say("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + std::string(1001, 'x') + "\r\n0\r\n\r\n");
+  const auto chunked = say("PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" +
+                           std::string(1001, 'x') + "\r\n0\r\n\r\n");
   EXPECT_TRUE(chunked.starts_with("HTTP/1.1 413 ")) << chunked;
   EXPECT_FALSE(called);
 }
@@ -138,7 +144,8 @@ TEST_F(ServerTest, AHeaderOverTheLimitIsRefused) {
   options.max_header = 2000;
   bench.serve(describe, options);
   EXPECT_TRUE(say("GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(3000, 'x')).starts_with("HTTP/1.1 431 "));
-  EXPECT_TRUE(say("GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(1500, 'x') + "\r\n\r\n", "]").starts_with("HTTP/1.1 200 "));
+  EXPECT_TRUE(say("GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(1500, 'x') + "\r\n\r\n", "]")
+                  .starts_with("HTTP/1.1 200 "));
 }
 
 TEST_F(ServerTest, WhatIsNoHttpIsRefusedInTheApisOwnWords) {
@@ -162,7 +169,8 @@ TEST_F(ServerTest, WhatIsNoHttpIsRefusedInTheApisOwnWords) {
            {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
            {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400},
            {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400},
-           {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+           {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            400},
            {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
            {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505}}) {
     const auto answer = bench.beside([=, &bytes = bytes] {
@@ -311,11 +319,13 @@ TEST_F(ServerTest, AUnixSocketServesItsOwnerOnlyAndIsRemovedAfterwards) {
   struct stat info {};
   ASSERT_EQ(::stat(path.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777U, 0600U);
-  EXPECT_TRUE(bench.beside([=] {
-    RawClient raw(path);
-    raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    return raw.receive("unix");
-  }).ends_with("unix"));
+  EXPECT_TRUE(bench
+                  .beside([=] {
+                    RawClient raw(path);
+                    raw.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                    return raw.receive("unix");
+                  })
+                  .ends_with("unix"));
   HttpServer second(bench.loop, options, describe);
   EXPECT_EQ(second.start().error().code, "server.bind") << "somebody listens there";
   bench.loop.block_on(server.shutdown(seconds(1)));
@@ -339,7 +349,7 @@ TEST_F(ServerTest, ShutdownLetsRunningRequestsEndAndTakesNoNewOnes) {
     co_await describe(request, writer);
   });
   const int port = bench.server->port();
-  ASSERT_TRUE(bench.get("/idle"));   // keeps its connection open
+  ASSERT_TRUE(bench.get("/idle"));  // keeps its connection open
   std::string body;
   bench.loop.spawn("slow", [](HttpClient& client, std::string url, std::string& out) -> Task<> {
     HttpRequest request;

@@ -40,15 +40,25 @@ INSTANTIATE_TEST_SUITE_P(
                       Stream{"cr", "data: a\rdata: b\r\r", {{"", "a\nb", ""}}},
                       Stream{"crlf", "data: a\r\ndata: b\r\n\r\n", {{"", "a\nb", ""}}},
                       Stream{"mixed", "event: e\rdata: a\n\r\ndata: b\n\n", {{"e", "a", ""}, {"", "b", ""}}},
-                      Stream{"bom", "\xEF\xBB\xBF" "data: a\n\n", {{"", "a", ""}}},
-                      Stream{"a second bom is text", "data: a\n\n\xEF\xBB\xBF" "data: b\n\n", {{"", "a", ""}}},
+                      Stream{"bom",
+                             "\xEF\xBB\xBF"
+                             "data: a\n\n",
+                             {{"", "a", ""}}},
+                      Stream{"a second bom is text",
+                             "data: a\n\n\xEF\xBB\xBF"
+                             "data: b\n\n",
+                             {{"", "a", ""}}},
                       Stream{"comments", ": hi\ndata: a\n:\n\n", {{"", "a", ""}}},
                       Stream{"no space", "data:a\ndata:  b\n\n", {{"", "a\n b", ""}}},
-                      Stream{"empty data counts", "data\n\ndata\ndata\n\ndata:\n\n", {{"", "", ""}, {"", "\n", ""}, {"", "", ""}}},
+                      Stream{"empty data counts",
+                             "data\n\ndata\ndata\n\ndata:\n\n",
+                             {{"", "", ""}, {"", "\n", ""}, {"", "", ""}}},
                       Stream{"no data, no event", "event: e\nid: 1\n\ndata: a\n\n", {{"", "a", "1"}}},
-                      Stream{"ids stay in force", "id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n",
+                      Stream{"ids stay in force",
+                             "id: 1\ndata: a\n\ndata: b\n\nid\ndata: c\n\n",
                              {{"", "a", "1"}, {"", "b", "1"}, {"", "c", ""}}},
-                      Stream{"an id with a NUL is none", std::string("id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n", 31),
+                      Stream{"an id with a NUL is none",
+                             std::string("id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n", 31),
                              {{"", "a", "1"}, {"", "b", "1"}}},
                       Stream{"unknown fields", "retry: 5\nfoo: x\ndata: a\n\n", {{"", "a", ""}}},
                       Stream{"cut short", "data: a\n\ndata: b\n", {{"", "a", ""}}}),
@@ -59,7 +69,8 @@ INSTANTIATE_TEST_SUITE_P(
     });
 
 TEST(SseTest, WhatIsFormattedIsParsedBack) {
-  for (const SseEvent& e : {SseEvent{"", "", ""}, SseEvent{"log", "a\nb\n", "7"}, SseEvent{"x", " lead\n\n: no comment", "a b"}}) {
+  for (const SseEvent& e : {SseEvent{"", "", ""}, SseEvent{"log", "a\nb\n", "7"},
+                            SseEvent{"x", " lead\n\n: no comment", "a b"}}) {
     SseParser parser;
     const auto back = parser.feed(format_sse(e));
     ASSERT_TRUE(back && back->size() == 1);
@@ -70,7 +81,8 @@ TEST(SseTest, WhatIsFormattedIsParsedBack) {
 }
 
 TEST(SseTest, NoFieldCanSmuggleAnother) {
-  EXPECT_EQ(format_sse({"a\ndata: x", "d\r\ne\rf", "1\r\n2"}), "id: 12\nevent: adata: x\ndata: d\ndata: e\ndata: f\n\n");
+  EXPECT_EQ(format_sse({"a\ndata: x", "d\r\ne\rf", "1\r\n2"}),
+            "id: 12\nevent: adata: x\ndata: d\ndata: e\ndata: f\n\n");
   SseParser parser;
   EXPECT_TRUE(parser.feed(sse_comment("a\ndata: x\n"))->empty());
 }

@@ -6,9 +6,9 @@
 namespace oddjob::net {
 namespace {
 
-using testing::Bench;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using testing::Bench;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kMiB = 1U << 20U;
@@ -201,8 +201,10 @@ TEST_P(StreamTest, CancelEndsAReadThatWaitsAndEveryLaterOne) {
 TEST_P(StreamTest, AssigningOverAStreamEndsIt) {
   std::string how;
   serve([&](const ServerRequest& request, ResponseWriter& writer) -> Task<> {
-    if (request.path == "/first") co_await first_then_silence(writer, how);
-    else co_await writer.begin(200, {});
+    if (request.path == "/first")
+      co_await first_then_silence(writer, how);
+    else
+      co_await writer.begin(200, {});
   });
   auto stream = open("/first");
   auto other = open("/other");

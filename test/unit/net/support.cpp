@@ -64,11 +64,14 @@ const Pki& pki() {
   static const Pki made = [] {
     const auto script = folder.path() / "make.sh";
     std::ofstream(script) << kScript;
-    const auto command = "sh " + script.string() + " " + folder.path().string() + " > " + (folder.path() / "log").string() + " 2>&1";
-    if (std::system(command.c_str()) != 0) throw std::runtime_error("openssl: " + read_file(folder.path() / "log"));
+    const auto command = "sh " + script.string() + " " + folder.path().string() + " > " +
+                         (folder.path() / "log").string() + " 2>&1";
+    if (std::system(command.c_str()) != 0)
+      throw std::runtime_error("openssl: " + read_file(folder.path() / "log"));
     const auto pem = [](const char* name) { return read_file(folder.path() / name); };
-    return Pki{folder.path(),     pem("ca.pem"),     pem("server.pem"), pem("server.key"),   pem("client.pem"),
-               pem("client.key"), pem("other.pem"), pem("stranger.pem"), pem("stranger.key")};
+    return Pki{folder.path(),     pem("ca.pem"),       pem("server.pem"),
+               pem("server.key"), pem("client.pem"),   pem("client.key"),
+               pem("other.pem"),  pem("stranger.pem"), pem("stranger.key")};
   }();
   return made;
 }

@@ -49,7 +49,8 @@ TEST(TlsTest, AnotherCaIsNot) {
   HttpClient stranger(bench.loop, {});
   HttpRequest request;
   request.url = bench.url();
-  EXPECT_EQ(bench.loop.block_on(stranger.fetch(std::move(request))).error().code, "http.tls") << "nor is it the system's";
+  EXPECT_EQ(bench.loop.block_on(stranger.fetch(std::move(request))).error().code, "http.tls")
+      << "nor is it the system's";
 }
 
 TEST(TlsTest, ANameThatIsNotInTheCertificateIsRefused) {
@@ -108,8 +109,11 @@ TEST(TlsTest, AClientCertificateWithoutItsKeyIsAnErrorOfTheClient) {
 
 TEST(TlsTest, AServerRefusesMaterialThatDoesNotBelongTogether) {
   Loop loop;
-  for (const auto& [cert, key] : std::vector<std::pair<std::string, std::string>>{
-           {pki().server_cert, pki().client_key}, {"rubbish", pki().server_key}, {pki().server_cert, "rubbish"}, {pki().server_cert, ""}}) {
+  for (const auto& [cert, key] :
+       std::vector<std::pair<std::string, std::string>>{{pki().server_cert, pki().client_key},
+                                                        {"rubbish", pki().server_key},
+                                                        {pki().server_cert, "rubbish"},
+                                                        {pki().server_cert, ""}}) {
     ServerOptions options;
     options.cert_pem = cert;
     options.key_pem = key;
