@@ -66,8 +66,12 @@ void check(const std::vector<Case>& cases) {
     ASSERT_EQ(step.outcome.has_value(), c.ends_as.has_value());
     if (!step.outcome) continue;
     EXPECT_EQ(to_string(step.outcome->state), to_string(*c.ends_as));
-    if (!c.reason.empty()) EXPECT_EQ(step.outcome->reason, c.reason);
-    if (step.outcome->state != RunState::succeeded && !decided(c.run)) EXPECT_FALSE(step.outcome->message.empty());
+    if (!c.reason.empty()) {
+      EXPECT_EQ(step.outcome->reason, c.reason);
+    }
+    if (step.outcome->state != RunState::succeeded && !decided(c.run)) {
+      EXPECT_FALSE(step.outcome->message.empty());
+    }
     EXPECT_TRUE(step.outcome->state == RunState::succeeded || step.outcome->exit_code != 0)
         << "an exit code of 0 must mean success";
   }
@@ -330,7 +334,9 @@ TEST(Machine, NeverTwiceWhateverIsSeen) {
           const auto step = next_step(run, o, kNow + seconds(1));
           ++combinations;
           const auto kind = step.action.kind;
-          if (!run.job_uid.empty()) EXPECT_NE(static_cast<int>(kind), static_cast<int>(Kind::create_job));
+          if (!run.job_uid.empty()) {
+            EXPECT_NE(static_cast<int>(kind), static_cast<int>(Kind::create_job));
+          }
           if (kind == Kind::release_job) {
             EXPECT_EQ(get_int(o.job_object, {"metadata", "generation"}), 1);
             EXPECT_FALSE(run.cancel_requested || decided(run));
@@ -338,7 +344,9 @@ TEST(Machine, NeverTwiceWhateverIsSeen) {
           const bool unread = !run.job_uid.empty() && !o.followed_pods.empty() && !o.log_drained;
           EXPECT_FALSE(kind == Kind::finish && unread);
           EXPECT_EQ(step.outcome.has_value(), kind == Kind::finish || kind == Kind::record_result);
-          if (step.outcome && kind == Kind::finish) EXPECT_TRUE(is_final(step.outcome->state));
+          if (step.outcome && kind == Kind::finish) {
+            EXPECT_TRUE(is_final(step.outcome->state));
+          }
         }
       }
     }

@@ -128,7 +128,9 @@ TEST(Outcome, IsExact) {
     if (!o) continue;
     EXPECT_EQ(to_string(o->state), to_string(*c.state)) << o->message;
     EXPECT_EQ(o->exit_code, c.exit_code);
-    if (!c.reason.empty()) EXPECT_EQ(o->reason, c.reason);
+    if (!c.reason.empty()) {
+      EXPECT_EQ(o->reason, c.reason);
+    }
     EXPECT_NE(o->message.find(c.says), std::string::npos) << o->message;
   }
 }
