@@ -112,7 +112,7 @@ Task<bool> sleep_for(Duration d) {
 
 Task<> yield_now() { co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable); }
 
-Task<int> wait_signal(std::initializer_list<int> signals) {
+Task<int> wait_signal(std::vector<int> signals) {
   // Copied out before the first suspension: the list's array is the caller's temporary.
   std::vector<int> numbers(signals);
   return [](std::vector<int> wanted) -> Task<int> {

@@ -13,7 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
+#include <vector>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -108,7 +108,7 @@ class CancelToken {
 };
 
 // SIGINT/SIGTERM and the like as a coroutine: returns the signal's number.
-Task<int> wait_signal(std::initializer_list<int> signals);
+Task<int> wait_signal(std::vector<int> signals);
 
 // ---- implementation of templates -------------------------------------------
 

@@ -154,7 +154,8 @@ net::Task<int> run_all(net::Loop& loop, const DevOptions& options, const devclus
     code = 1;
   } else {
     print_welcome(options, server.url(), cluster);
-    co_await net::wait_signal({SIGTERM, SIGINT});
+    const std::vector<int> ends = {SIGTERM, SIGINT};
+    co_await net::wait_signal(ends);
   }
   co_await server.stop();
   co_return code;
@@ -169,7 +170,8 @@ net::Task<int> cluster_alone(const DevOptions& options, const devcluster::Cluste
       co_return 1;
     }
   }
-  co_await net::wait_signal({SIGTERM, SIGINT});
+  const std::vector<int> ends = {SIGTERM, SIGINT};
+  co_await net::wait_signal(ends);
   co_return 0;
 }
 

@@ -213,8 +213,9 @@ net::Task<> until_told(Server& server, int& code, std::string ready_file) {
       code = 1;
     }
   }
+  const std::vector<int> wanted = {SIGTERM, SIGINT, SIGHUP};
   while (code == 0) {
-    const int signal = co_await net::wait_signal({SIGTERM, SIGINT, SIGHUP});
+    const int signal = co_await net::wait_signal(wanted);
     if (signal != SIGHUP) {
       spdlog::info("signal {}: shutting down", signal);
       break;

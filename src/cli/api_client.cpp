@@ -1,0 +1,143 @@
+#include "cli/api_client.hpp"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "core/text.hpp"
+#include "fs/files.hpp"
+#include "kube/config.hpp"
+
+namespace oddjob::cli {
+namespace {
+
+constexpr std::size_t kMaxSecretFile = 1U << 20U;
+constexpr std::size_t kMaxProblem = 64U << 10U;
+
+Errc kind_of_status(int status) {
+  switch (status) {
+    case 400: return Errc::invalid_argument;
+    case 401: return Errc::unauthenticated;
+    case 403: return Errc::forbidden;
+    case 404: return Errc::not_found;
+    case 409: return Errc::conflict;
+    case 410: return Errc::gone;
+    case 413: return Errc::too_large;
+    case 422: return Errc::failed_precondition;
+    case 429: return Errc::rate_limited;
+    case 502:
+    case 503: return Errc::unavailable;
+    case 504: return Errc::deadline_exceeded;
+    default: return status >= 500 ? Errc::internal : Errc::invalid_argument;
+  }
+}
+
+Result<std::string> bearer(const Settings& settings, const Environment& environment) {
+  if (!settings.token.empty()) return settings.token;
+  std::string file = settings.token_file;
+  if (file.empty() && settings.auth_kubeconfig) {
+    kube::LoadOptions load;
+    load.environment = environment;
+    OJ_TRY(auto cluster, kube::load_config(load));
+    if (!cluster.token.empty()) return cluster.token;
+    file = cluster.token_file;
+    if (file.empty())
+      return fail(Errc::unauthenticated, "cli.no_token",
+                  fmt::format("the kubeconfig context '{}' has no bearer token to send", cluster.context),
+                  "`auth: kubeconfig` works for users with a token or a token file");
+  }
+  if (file.empty())
+    return fail(Errc::unauthenticated, "cli.no_token", fmt::format("no token for {}", settings.server),
+                "set ODDJOB_TOKEN or ODDJOB_TOKEN_FILE, or `oddjob context set NAME --token-file FILE`");
+  OJ_TRY(const auto text, fs::read_file(file, kMaxSecretFile, "cli.file_unreadable"));
+  return std::string(trim(text));
+}
+
+}  // namespace
+
+Error error_of_answer(const net::HttpResponse& answer) {
+  Error e;
+  e.kind = kind_of_status(answer.status);
+  const auto retry = answer.headers.get("Retry-After");
+  std::from_chars(retry.data(), retry.data() + retry.size(), e.retry_after_seconds);
+  if (answer.headers.get("Content-Type").starts_with("application/problem+json")) {
+    if (const auto problem = parse_json(answer.body, "the server's answer", kMaxProblem)) {
+      e.code = std::string(get_string(*problem, {"code"}));
+      e.message = std::string(get_string(*problem, {"detail"}, get_string(*problem, {"title"})));
+      e.hint = std::string(get_string(*problem, {"hint"}));
+      if (!e.message.empty()) return e;
+    }
+  }
+  e.code = "cli.bad_answer";
+  e.message = fmt::format("the server answered {} {} with {}", answer.status, net::status_text(answer.status),
+                          answer.body.empty() ? "nothing" : printable(answer.body, 120));
+  e.hint = "is this the address of an OddJob server?";
+  return e;
+}
+
+ApiClient::ApiClient(net::Loop& loop, std::string server, std::string authorization, net::HttpClientOptions options)
+    : server_(std::move(server)), authorization_(std::move(authorization)), http_(loop, std::move(options)) {}
+
+Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settings& settings,
+                                                   const Environment& environment) {
+  OJ_TRY(const auto url, net::parse_url(settings.server));
+  net::HttpClientOptions options;
+  options.user_agent = "oddjob/" ODDJOB_VERSION;
+  options.proxy = url.host == "127.0.0.1" || url.host == "localhost" || url.host == "::1" ? "" : "env";
+  if (!settings.ca_file.empty()) {
+    OJ_TRY(options.tls.ca_pem, fs::read_file(settings.ca_file, kMaxSecretFile, "cli.file_unreadable"));
+  }
+  OJ_TRY(const auto token, bearer(settings, environment));
+  for (const char c : token)
+    if (c <= ' ' || c == 0x7f)
+      return fail(Errc::unauthenticated, "cli.no_token", "the token has a character that no token can have",
+                  "check the token file or ODDJOB_TOKEN");
+  return std::unique_ptr<ApiClient>(new ApiClient(loop, settings.server, "Bearer " + token, std::move(options)));
+}
+
+net::HttpRequest ApiClient::request(std::string method, std::string path, net::Headers headers) const {
+  net::HttpRequest r;
+  r.method = std::move(method);
+  r.url = server_ + path;
+  r.headers = std::move(headers);
+  r.headers.set("Authorization", authorization_);
+  return r;
+}
+
+net::Task<Result<net::HttpResponse>> ApiClient::fetch(std::string method, std::string path, std::string body,
+                                                      net::Headers headers) {
+  auto r = request(std::move(method), std::move(path), std::move(headers));
+  r.body = std::move(body);
+  OJ_CO_TRY(auto answer, co_await http_.fetch(std::move(r)));
+  if (answer.status >= 400) co_return fail(error_of_answer(answer));
+  co_return answer;
+}
+
+net::Task<Result<json::value>> ApiClient::call(std::string method, std::string path, json::value body,
+                                               net::Headers headers) {
+  std::string text;
+  if (!body.is_null()) {
+    text = json::serialize(body);
+    headers.set("Content-Type", "application/json");
+  }
+  OJ_CO_TRY(const auto answer, co_await fetch(std::move(method), std::move(path), std::move(text), std::move(headers)));
+  co_return parse_json(answer.body, "the server's answer");
+}
+
+net::Task<Result<net::HttpStream>> ApiClient::open(std::string path, net::Headers headers, Duration idle_timeout) {
+  auto r = request("GET", std::move(path), std::move(headers));
+  r.idle_timeout = idle_timeout;
+  OJ_CO_TRY(auto stream, co_await http_.open(std::move(r)));
+  if (stream.status() == 200) co_return std::move(stream);
+  net::HttpResponse answer;
+  answer.status = stream.status();
+  answer.headers = stream.headers();
+  while (answer.body.size() < kMaxProblem) {
+    auto more = co_await stream.read();
+    if (!more || more->empty()) break;
+    answer.body += *more;
+  }
+  co_return fail(error_of_answer(answer));
+}
+
+}  // namespace oddjob::cli

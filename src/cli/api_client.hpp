@@ -1,0 +1,44 @@
+// The REST API as the command line uses it (docs/api.md).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "cli/config.hpp"
+#include "core/error.hpp"
+#include "core/json.hpp"
+#include "net/async.hpp"
+#include "net/http_client.hpp"
+
+namespace oddjob::cli {
+
+// The Error that a problem document (RFC 9457) or another failed answer stands
+// for: kind from the status, code, detail and hint from the document.
+Error error_of_answer(const net::HttpResponse& answer);
+
+// Loop thread only.
+class ApiClient {
+ public:
+  // Reads token and CA files. Errors: "cli.no_token", "cli.file_unreadable",
+  // those of the kubeconfig where the context says `auth: kubeconfig`.
+  static Result<std::unique_ptr<ApiClient>> make(net::Loop& loop, const Settings& settings,
+                                                 const Environment& environment);
+  // One exchange; an answer of 400 and above is an Error.
+  net::Task<Result<json::value>> call(std::string method, std::string path, json::value body = nullptr,
+                                      net::Headers headers = {});
+  // The same, for bodies that are not JSON.
+  net::Task<Result<net::HttpResponse>> fetch(std::string method, std::string path, std::string body = {},
+                                             net::Headers headers = {});
+  // A streamed answer (status 200), otherwise the error it stands for.
+  net::Task<Result<net::HttpStream>> open(std::string path, net::Headers headers, Duration idle_timeout);
+  [[nodiscard]] const std::string& server() const noexcept { return server_; }
+
+ private:
+  ApiClient(net::Loop& loop, std::string server, std::string authorization, net::HttpClientOptions options);
+  [[nodiscard]] net::HttpRequest request(std::string method, std::string path, net::Headers headers) const;
+  std::string server_, authorization_;
+  net::HttpClient http_;
+};
+
+}  // namespace oddjob::cli

@@ -1,0 +1,6 @@
+#include <string>
+#include <vector>
+
+#include "cli/program.hpp"
+
+int main(int argc, char** argv) { return oddjob::cli::program(std::vector<std::string>(argv + 1, argv + argc)); }
