@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "core/names.hpp"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr auto kFactsKeep = std::chrono::seconds(2);
 constexpr auto kFirstLists = std::chrono::seconds(15);
+constexpr auto kSyncSlice = std::chrono::milliseconds(250);
 constexpr auto kStopPatience = std::chrono::seconds(10);
 constexpr std::uint64_t kEnded = std::numeric_limits<std::uint64_t>::max();
 
@@ -168,19 +170,21 @@ net::Task<Result<>> Engine::Impl::start(Ptr self) {
   for (const auto& r : self->jobs) all.push_back(r.get());
   for (const auto& r : self->pods) all.push_back(r.get());
   for (const auto& [kind, r] : self->workload_caches) all.push_back(r.get());
-  for (auto* reflector : all) {
-    const auto left = std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now());
-    if (left.count() <= 0 || self->stopping) break;
-    // A first list that was refused will not be in soon: say so at once.
-    if (!self->watch_problems.empty()) break;
-    co_await reflector->wait_synced(left);
+  // A first list that was refused will not be in soon: that is said at once.
+  const auto done = [&] {
+    return self->stopping || !self->watch_problems.empty() || std::chrono::steady_clock::now() >= until ||
+           std::ranges::all_of(all, [](const kube::Reflector* r) { return r->synced(); });
+  };
+  while (!done()) {
+    const auto pending = std::ranges::find_if(all, [](const kube::Reflector* r) { return !r->synced(); });
+    co_await (*pending)->wait_synced(kSyncSlice);
   }
   if (self->stopping) co_return fail(Errc::cancelled, "runs.stopping", "the server is stopping");
   for (const auto& [what, why] : self->watch_problems) co_return std::unexpected(why.with_context("watching " + what));
-  for (auto* reflector : all) {
-    if (!reflector->synced() && reflector == all.front()) {
-      co_return fail(Errc::unavailable, "runs.not_synced", "the API server has not answered the first list of Jobs yet");
-    }
+  const auto synced = [](const auto& r) { return r->synced(); };
+  if (!std::ranges::all_of(self->jobs, synced) || !std::ranges::all_of(self->pods, synced)) {
+    co_return fail(Errc::unavailable, "runs.not_synced",
+                   "the API server has not answered the first lists of Jobs and Pods yet");
   }
   co_return Result<>();
 }

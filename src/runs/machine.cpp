@@ -146,14 +146,17 @@ Step suspended_job(const Run& run, const Observation& seen, Time now) {
     if (now >= deadline) return end(Kind::record_result, start_timeout_outcome(seen, run.progress));
     return act(Kind::release_job, run.progress);
   }
-  // Released once, and suspended again by somebody: OddJob never starts twice.
-  if (run.state == RunState::running || any_started(run, seen)) {
+  // Changed by somebody, or released and suspended again: OddJob neither starts
+  // what it did not make nor starts anything twice.
+  if (!seen.pods_listed) return act(Kind::look, run.progress);
+  if (run.state == RunState::running || !seen.pods.empty()) {
     return end(Kind::record_result, {RunState::lost, std::nullopt, std::string(reasons::kJobSuspended),
-                                     "Its Job was suspended by somebody else than OddJob while the command ran, which "
-                                     "stopped it"});
+                                     "Its Job was suspended by somebody else than OddJob after it had been started, "
+                                     "which stops the command"});
   }
-  if (now >= deadline) return end(Kind::record_result, start_timeout_outcome(seen, run.progress));
-  return wait_until(deadline, "The Job was suspended by somebody else than OddJob");
+  return end(Kind::record_result, {RunState::denied, std::nullopt, std::string(reasons::kJobChanged),
+                                   "Its Job was changed by somebody else than OddJob before the command started; "
+                                   "it was not started"});
 }
 
 Step with_job(const Run& run, const Observation& seen, Time now) {
@@ -217,7 +220,7 @@ bool final_create_error(const Error& e) noexcept {
 std::optional<Outcome> decided(const Run& run) {
   if (is_final(run.state) || run.result_reason.empty()) return std::nullopt;
   Outcome o{RunState::failed, run.exit_code, run.result_reason, run.message};
-  if (run.result_reason == reasons::kPolicyDenied) {
+  if (run.result_reason == reasons::kPolicyDenied || run.result_reason == reasons::kJobChanged) {
     o.state = RunState::denied;
   } else if (run.result_reason == reasons::kJobSuspended || run.result_reason == reasons::kResultUnknown) {
     o.state = RunState::lost;

@@ -27,7 +27,9 @@ struct Observation {
 
   std::set<std::string, std::less<>> gone_pods;      // uids of those in `pods` that are there no more
   std::set<std::string, std::less<>> followed_pods;  // uids whose log is being, or was, read
-  bool pods_listed = false;         // `pods` was read from the API server itself since the Job ended or went
+  // `pods` was read from the API server itself since the Job ended, went, or was
+  // released or suspended.
+  bool pods_listed = false;
   bool values_lost = false;         // env values given on the run died with the process that had them
   std::optional<Error> refusal;     // why the policy, asked at the moment of starting, says no
   std::optional<Time> job_gone_since;
@@ -90,6 +92,7 @@ namespace reasons {
 inline constexpr std::string_view kCancelled = "Cancelled";
 inline constexpr std::string_view kCreateRefused = "CreateRefused";
 inline constexpr std::string_view kJobNameTaken = "JobNameTaken";
+inline constexpr std::string_view kJobChanged = "JobChanged";
 inline constexpr std::string_view kJobDeleted = "JobDeleted";
 inline constexpr std::string_view kJobSuspended = "JobSuspended";
 inline constexpr std::string_view kPodDeleted = "PodDeleted";

@@ -46,8 +46,8 @@ void Engine::Impl::touched(const RunPtr& r) {
 void Engine::Impl::saw_job(const RunPtr& r, const json::value& job) {
   const bool same = uid_of(r->job_object) == uid_of(job);
   if (same && version_of(job) != 0 && version_of(job) < version_of(r->job_object)) return;   // older than what we know
-  const bool ended = job_end(job) != JobEnd::none;
-  if (ended && (!same || job_end(r->job_object) == JobEnd::none)) r->pods_listed = false;
+  const bool turned = job_end(job) != job_end(r->job_object) || suspended(job) != suspended(r->job_object);
+  if (!same || turned) r->pods_listed = false;
   r->job = Observation::Job::present;
   r->job_object = reduce_job(job);
   r->job_gone_since.reset();

@@ -390,6 +390,7 @@ net::Task<> Engine::Impl::finish(Ptr self, RunPtr r, Outcome outcome) {
   const bool stored = co_await std::move(ending);
   if (stored) {
     ++self->stats.finished;
+    self->stats.log_bytes += static_cast<std::uint64_t>(r->run.log_bytes);
     spdlog::info("run {} {}: {}{}", r->run.id, to_string(r->run.state), r->run.result_reason,
                  r->run.exit_code ? fmt::format(" (exit {})", *r->run.exit_code) : std::string());
   }
