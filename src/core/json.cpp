@@ -154,6 +154,8 @@ std::optional<std::int64_t> get_int(const json::value& v, KeyPath path) noexcept
   const auto* at = find(v, path);
   if (at == nullptr) return std::nullopt;
   if (at->is_int64()) return at->get_int64();
+  // A size that a program put in; the parser makes int64 of all that fit.
+  if (at->is_uint64() && at->get_uint64() <= INT64_MAX) return static_cast<std::int64_t>(at->get_uint64());
   return std::nullopt;
 }
 
