@@ -16,19 +16,31 @@ constexpr std::size_t kMaxProblem = 64U << 10U;
 
 Errc kind_of_status(int status) {
   switch (status) {
-    case 400: return Errc::invalid_argument;
-    case 401: return Errc::unauthenticated;
-    case 403: return Errc::forbidden;
-    case 404: return Errc::not_found;
-    case 409: return Errc::conflict;
-    case 410: return Errc::gone;
-    case 413: return Errc::too_large;
-    case 422: return Errc::failed_precondition;
-    case 429: return Errc::rate_limited;
+    case 400:
+      return Errc::invalid_argument;
+    case 401:
+      return Errc::unauthenticated;
+    case 403:
+      return Errc::forbidden;
+    case 404:
+      return Errc::not_found;
+    case 409:
+      return Errc::conflict;
+    case 410:
+      return Errc::gone;
+    case 413:
+      return Errc::too_large;
+    case 422:
+      return Errc::failed_precondition;
+    case 429:
+      return Errc::rate_limited;
     case 502:
-    case 503: return Errc::unavailable;
-    case 504: return Errc::deadline_exceeded;
-    default: return status >= 500 ? Errc::internal : Errc::invalid_argument;
+    case 503:
+      return Errc::unavailable;
+    case 504:
+      return Errc::deadline_exceeded;
+    default:
+      return status >= 500 ? Errc::internal : Errc::invalid_argument;
   }
 }
 
@@ -75,7 +87,8 @@ Error error_of_answer(const net::HttpResponse& answer) {
   return e;
 }
 
-ApiClient::ApiClient(net::Loop& loop, std::string server, std::string authorization, net::HttpClientOptions options)
+ApiClient::ApiClient(net::Loop& loop, std::string server, std::string authorization,
+                     net::HttpClientOptions options)
     : server_(std::move(server)), authorization_(std::move(authorization)), http_(loop, std::move(options)) {}
 
 Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settings& settings,
@@ -92,7 +105,8 @@ Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settin
     if (c <= ' ' || c == 0x7f)
       return fail(Errc::unauthenticated, "cli.no_token", "the token has a character that no token can have",
                   "check the token file or ODDJOB_TOKEN");
-  return std::unique_ptr<ApiClient>(new ApiClient(loop, settings.server, "Bearer " + token, std::move(options)));
+  return std::unique_ptr<ApiClient>(
+      new ApiClient(loop, settings.server, "Bearer " + token, std::move(options)));
 }
 
 net::HttpRequest ApiClient::request(std::string method, std::string path, net::Headers headers) const {
@@ -120,11 +134,13 @@ net::Task<Result<json::value>> ApiClient::call(std::string method, std::string p
     text = json::serialize(body);
     headers.set("Content-Type", "application/json");
   }
-  OJ_CO_TRY(const auto answer, co_await fetch(std::move(method), std::move(path), std::move(text), std::move(headers)));
+  OJ_CO_TRY(const auto answer,
+            co_await fetch(std::move(method), std::move(path), std::move(text), std::move(headers)));
   co_return parse_json(answer.body, "the server's answer");
 }
 
-net::Task<Result<net::HttpStream>> ApiClient::open(std::string path, net::Headers headers, Duration idle_timeout) {
+net::Task<Result<net::HttpStream>> ApiClient::open(std::string path, net::Headers headers,
+                                                   Duration idle_timeout) {
   auto r = request("GET", std::move(path), std::move(headers));
   r.idle_timeout = idle_timeout;
   OJ_CO_TRY(auto stream, co_await http_.open(std::move(r)));

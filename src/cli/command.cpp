@@ -18,7 +18,8 @@ Result<Settings> Invocation::settings() const {
   return merge_settings(flags, environment, config);
 }
 
-int with_server(Invocation& invocation, const std::function<net::Task<Result<int>>(net::Loop&, ApiClient&, const Settings&)>& work) {
+int with_server(Invocation& invocation,
+                const std::function<net::Task<Result<int>>(net::Loop&, ApiClient&, const Settings&)>& work) {
   const auto settings = invocation.settings();
   if (!settings) {
     print_error(settings.error());
@@ -38,7 +39,9 @@ int with_server(Invocation& invocation, const std::function<net::Task<Result<int
   return *code;
 }
 
-void print_value(const json::value& v, Format format) { write_out(format == Format::yaml ? to_yaml(v) : pretty_json(v)); }
+void print_value(const json::value& v, Format format) {
+  write_out(format == Format::yaml ? to_yaml(v) : pretty_json(v));
+}
 
 std::string run_id_argument(std::string text) {
   if (text.starts_with("run/")) text.erase(0, 4);

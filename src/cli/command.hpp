@@ -28,13 +28,13 @@ enum class Format { table, wide, json, yaml, name };
 
 struct Invocation {
   GlobalFlags flags;
-  std::string output;                       // -o as given
+  std::string output;  // -o as given
   bool quiet = false;
   Environment environment;
   Terminal terminal;
-  std::vector<std::string> command;         // the words after `--`
+  std::vector<std::string> command;  // the words after `--`
   bool has_separator = false;
-  std::function<int(Invocation&)> action;   // set by the command that was named
+  std::function<int(Invocation&)> action;  // set by the command that was named
 
   [[nodiscard]] Format format() const;
   [[nodiscard]] Result<Settings> settings() const;

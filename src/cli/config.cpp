@@ -31,17 +31,29 @@ Result<CliContext> parse_context(const json::value& v, std::string_view where) {
   if (!v.is_object()) return malformed(where, "each of 'contexts' must be a mapping");
   CliContext c;
   for (const auto& [key, value] : v.get_object()) {
-    if (!value.is_string()) return malformed(where, fmt::format("'{}' of a context must be text", std::string_view(key)));
+    if (!value.is_string())
+      return malformed(where, fmt::format("'{}' of a context must be text", std::string_view(key)));
     const auto text = std::string(sv(value.get_string()));
-    if (key == "name") c.name = text;
-    else if (key == "server") c.server = text;
-    else if (key == "token") c.token = text;
-    else if (key == "tokenFile") c.token_file = text;
-    else if (key == "caFile") c.ca_file = text;
-    else if (key == "namespace") c.name_space = text;
-    else if (key == "auth" && text == "kubeconfig") c.auth_kubeconfig = true;
-    else if (key == "auth") return malformed(where, fmt::format("'auth' of a context can only be 'kubeconfig', not '{}'", printable(text, 60)));
-    else return malformed(where, fmt::format("unknown key '{}' in a context", printable(std::string_view(key), 60)));
+    if (key == "name")
+      c.name = text;
+    else if (key == "server")
+      c.server = text;
+    else if (key == "token")
+      c.token = text;
+    else if (key == "tokenFile")
+      c.token_file = text;
+    else if (key == "caFile")
+      c.ca_file = text;
+    else if (key == "namespace")
+      c.name_space = text;
+    else if (key == "auth" && text == "kubeconfig")
+      c.auth_kubeconfig = true;
+    else if (key == "auth")
+      return malformed(
+          where, fmt::format("'auth' of a context can only be 'kubeconfig', not '{}'", printable(text, 60)));
+    else
+      return malformed(where,
+                       fmt::format("unknown key '{}' in a context", printable(std::string_view(key), 60)));
   }
   if (c.name.empty()) return malformed(where, "a context has no 'name'");
   return c;
@@ -70,7 +82,8 @@ Result<CliConfig> parse_cli_config(std::string_view yaml, std::string_view where
       for (const auto& item : value.get_array()) {
         OJ_TRY(auto context, parse_context(item, where));
         if (out.find(context.name) != nullptr)
-          return malformed(where, fmt::format("there are two contexts named '{}'", printable(context.name, 60)));
+          return malformed(where,
+                           fmt::format("there are two contexts named '{}'", printable(context.name, 60)));
         out.contexts.push_back(std::move(context));
       }
     } else if (key == "currentContext" || key == "contexts") {
@@ -98,7 +111,8 @@ std::string format_cli_config(const CliConfig& config) {
 
 std::string config_path(const Environment& environment) {
   if (auto path = variable(environment, "ODDJOB_CONFIG"); !path.empty()) return path;
-  if (auto base = variable(environment, "XDG_CONFIG_HOME"); base.starts_with('/')) return base + "/oddjob/config.yaml";
+  if (auto base = variable(environment, "XDG_CONFIG_HOME"); base.starts_with('/'))
+    return base + "/oddjob/config.yaml";
   return variable(environment, "HOME") + "/.config/oddjob/config.yaml";
 }
 
@@ -115,7 +129,8 @@ Result<> save_cli_config(const std::string& path, const CliConfig& config) {
   return fs::write_private_file(path, format_cli_config(config));
 }
 
-Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& environment, const CliConfig& config) {
+Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& environment,
+                                const CliConfig& config) {
   const auto first = [](std::initializer_list<std::string> values) {
     for (const auto& v : values)
       if (!v.empty()) return v;
@@ -130,7 +145,8 @@ Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& env
     for (const auto& c : config.contexts) known.push_back(c.name);
     return fail(Errc::invalid_argument, "cli.no_context",
                 fmt::format("there is no context '{}'", printable(named, 100)),
-                known.empty() ? "`oddjob context set NAME --server URL` makes one" : "there are: " + join(known, ", "));
+                known.empty() ? "`oddjob context set NAME --server URL` makes one"
+                              : "there are: " + join(known, ", "));
   }
   static const CliContext none;
   const CliContext& c = context != nullptr ? *context : none;

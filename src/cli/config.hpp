@@ -17,7 +17,7 @@ using Environment = std::map<std::string, std::string>;
 // One entry of `contexts`. Holds a secret in `token`.
 struct CliContext {
   std::string name, server, token, token_file, ca_file, name_space;
-  bool auth_kubeconfig = false;   // send the bearer token of the kubeconfig's user
+  bool auth_kubeconfig = false;  // send the bearer token of the kubeconfig's user
 };
 
 // ~/.config/oddjob/config.yaml:
@@ -54,6 +54,7 @@ struct Settings {
   std::string context, server, token, token_file, ca_file, name_space;
   bool auth_kubeconfig = false;
 };
-Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& environment, const CliConfig& config);
+Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& environment,
+                                const CliConfig& config);
 
 }  // namespace oddjob::cli

@@ -14,7 +14,7 @@
 namespace oddjob::cli {
 namespace {
 
-constexpr Duration kIdle = std::chrono::seconds(60);       // the server says something every 15 s
+constexpr Duration kIdle = std::chrono::seconds(60);  // the server says something every 15 s
 constexpr Duration kGiveUp = std::chrono::minutes(5);
 constexpr Duration kFirstPause = std::chrono::milliseconds(200), kLastPause = std::chrono::seconds(5);
 constexpr Duration kFrame = std::chrono::milliseconds(100);
@@ -52,8 +52,10 @@ struct Session {
     const auto text = progress_line(run);
     if (invocation.terminal.live) {
       // A running command speaks for itself.
-      if (get_string(run, {"state"}) == "running" && stream.offset() > 0 && invocation.terminal.out_tty) line.clear();
-      else line.show(text);
+      if (get_string(run, {"state"}) == "running" && stream.offset() > 0 && invocation.terminal.out_tty)
+        line.clear();
+      else
+        line.show(text);
     } else if (text != told) {
       write_err(text + "\n");
     }
@@ -85,7 +87,8 @@ char ask() {
   if (::poll(&p, 1, 60000) <= 0) return 'd';
   char buffer[64];
   const auto n = ::read(STDIN_FILENO, buffer, sizeof buffer);
-  const std::string answer = ascii_lower(trim(std::string_view(buffer, n > 0 ? static_cast<std::size_t>(n) : 0)));
+  const std::string answer =
+      ascii_lower(trim(std::string_view(buffer, n > 0 ? static_cast<std::size_t>(n) : 0)));
   return answer.empty() ? 'd' : answer[0] == 'c' || answer[0] == 'g' ? answer[0] : 'd';
 }
 
@@ -126,7 +129,9 @@ net::Task<Result<bool>> read_stream(ApiClient& api, std::shared_ptr<Session> s) 
 
 Result<StreamState::Update> StreamState::apply(const net::SseEvent& event) {
   Update out;
-  const auto bad = [](std::string_view what) { return fail(Errc::internal, "cli.bad_stream", fmt::format("the server's stream: {}", what)); };
+  const auto bad = [](std::string_view what) {
+    return fail(Errc::internal, "cli.bad_stream", fmt::format("the server's stream: {}", what));
+  };
   if (event.event == "status" || event.event == "end") {
     OJ_TRY(auto run, parse_json(event.data, "the server's stream"));
     out.status = std::move(run);
@@ -151,7 +156,8 @@ Result<StreamState::Update> StreamState::apply(const net::SseEvent& event) {
   return out;
 }
 
-net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invocation& invocation, std::string run_id, FollowOptions options) {
+net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invocation& invocation,
+                                   std::string run_id, FollowOptions options) {
   const auto s = std::make_shared<Session>(invocation);
   s->options = options;
   s->id = std::move(run_id);
@@ -171,7 +177,8 @@ net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invoca
     const auto before = s->stream.offset();
     auto ended = co_await read_stream(api, s);
     if (ended && *ended) co_return Followed{s->run, true, 0};
-    if (s->signal == SIGINT && options.may_cancel && invocation.terminal.in_tty && invocation.terminal.err_tty) {
+    if (s->signal == SIGINT && options.may_cancel && invocation.terminal.in_tty &&
+        invocation.terminal.err_tty) {
       s->line.clear();
       const char answer = ask();
       s->signal = 0;
@@ -179,8 +186,10 @@ net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invoca
       if (answer == 'c') {
         const json::value nothing = json::object();
         auto cancelled = co_await api.call("POST", "/api/v1/runs/" + s->id + "/cancel", nothing);
-        if (!cancelled) s->say("could not cancel: " + cancelled.error().message);
-        else s->say("cancelling…");
+        if (!cancelled)
+          s->say("could not cancel: " + cancelled.error().message);
+        else
+          s->say("cancelling…");
       }
       continue;
     }
@@ -193,10 +202,14 @@ net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invoca
     } else {
       const auto& e = ended.error();
       // The server's own words (not found, forbidden) are final; a lost connection is not.
-      const bool transport = e.code.starts_with("http.") || e.kind == Errc::unavailable || e.kind == Errc::rate_limited;
+      const bool transport =
+          e.code.starts_with("http.") || e.kind == Errc::unavailable || e.kind == Errc::rate_limited;
       if (!transport) co_return fail(e);
       if (now - last_word > kGiveUp)
-        co_return fail(Error(e).with_context("no server for 5 minutes").with_hint(fmt::format("the run goes on without us; `oddjob logs -f {}` reattaches", s->id)));
+        co_return fail(
+            Error(e)
+                .with_context("no server for 5 minutes")
+                .with_hint(fmt::format("the run goes on without us; `oddjob logs -f {}` reattaches", s->id)));
       if (!complained) s->say(fmt::format("lost the server ({}); reconnecting…", printable(e.message, 200)));
       complained = true;
     }

@@ -15,31 +15,31 @@ class StreamState {
  public:
   explicit StreamState(std::int64_t offset = 0) : offset_(offset) {}
   struct Update {
-    std::string log;                      // bytes to write now
-    std::optional<json::value> status;    // a new state of the run
+    std::string log;                    // bytes to write now
+    std::optional<json::value> status;  // a new state of the run
     bool ended = false;
   };
   // Error "cli.bad_stream" where an event is not what docs/api.md says, or
   // leaves log bytes out.
   Result<Update> apply(const net::SseEvent& event);
-  [[nodiscard]] std::int64_t offset() const noexcept { return offset_; }   // to resume at
+  [[nodiscard]] std::int64_t offset() const noexcept { return offset_; }  // to resume at
 
  private:
   std::int64_t offset_;
 };
 
 struct FollowOptions {
-  bool quiet = false;             // nothing on standard error but failures
-  bool log_to_stderr = false;     // where standard output is for -o json
-  bool may_cancel = true;         // ask on Ctrl-C; `logs -f` only leaves
+  bool quiet = false;          // nothing on standard error but failures
+  bool log_to_stderr = false;  // where standard output is for -o json
+  bool may_cancel = true;      // ask on Ctrl-C; `logs -f` only leaves
 };
 struct Followed {
-  json::value run;                // as it was last seen
+  json::value run;  // as it was last seen
   bool ended = false;
-  int signal = 0;                 // detached by this signal, or SIGPIPE
+  int signal = 0;  // detached by this signal, or SIGPIPE
 };
 
-net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invocation& invocation, std::string run_id,
-                                   FollowOptions options);
+net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invocation& invocation,
+                                   std::string run_id, FollowOptions options);
 
 }  // namespace oddjob::cli

@@ -3,4 +3,6 @@
 
 #include "cli/program.hpp"
 
-int main(int argc, char** argv) { return oddjob::cli::program(std::vector<std::string>(argv + 1, argv + argc)); }
+int main(int argc, char** argv) {
+  return oddjob::cli::program(std::vector<std::string>(argv + 1, argv + argc));
+}

@@ -26,17 +26,23 @@ std::string final_line(const json::value& run) {
   const auto reason = get_string(run, {"resultReason"});
   if (!reason.empty() && reason != "Completed" && reason != "Error") parts.emplace_back(reason);
   if (!parts.empty()) out += ": " + join(parts, ", ");
-  const auto start = parse_time(get_string(run, {"startedAt"})), end = parse_time(get_string(run, {"finishedAt"}));
-  if (start && end) out += fmt::format(" after {}", human_duration(std::max(std::chrono::duration_cast<Duration>(*end - *start), Duration::zero())));
+  const auto start = parse_time(get_string(run, {"startedAt"})),
+             end = parse_time(get_string(run, {"finishedAt"}));
+  if (start && end)
+    out += fmt::format(
+        " after {}",
+        human_duration(std::max(std::chrono::duration_cast<Duration>(*end - *start), Duration::zero())));
   const auto message = get_string(run, {"message"});
-  if (!message.empty() && state != "succeeded" && !(state == "failed" && reason == "Error")) out += fmt::format("\n  {}", message);
+  if (!message.empty() && state != "succeeded" && !(state == "failed" && reason == "Error"))
+    out += fmt::format("\n  {}", message);
   return out;
 }
 
 std::string progress_line(const json::value& run) {
   const auto state = get_string(run, {"state"}), progress = get_string(run, {"progress"});
   const auto id = short_run_id(get_string(run, {"id"}));
-  return progress.empty() ? fmt::format("run {}: {}", id, state) : fmt::format("run {}: {}: {}", id, state, progress);
+  return progress.empty() ? fmt::format("run {}: {}", id, state)
+                          : fmt::format("run {}: {}: {}", id, state, progress);
 }
 
 }  // namespace oddjob::cli

@@ -15,8 +15,10 @@ void add_version(CLI::App& app, Invocation& invocation) {
   command->callback([&invocation] {
     invocation.action = [](Invocation& i) {
       const json::value v = json::object{{"version", ODDJOB_VERSION}, {"commit", ODDJOB_COMMIT}};
-      if (i.format() == Format::json || i.format() == Format::yaml) print_value(v, i.format());
-      else write_out(fmt::format("oddjob {} ({})\n", ODDJOB_VERSION, ODDJOB_COMMIT));
+      if (i.format() == Format::json || i.format() == Format::yaml)
+        print_value(v, i.format());
+      else
+        write_out(fmt::format("oddjob {} ({})\n", ODDJOB_VERSION, ODDJOB_COMMIT));
       return 0;
     };
   });
@@ -40,13 +42,17 @@ int program(std::vector<std::string> arguments) {
   app.add_option("--context", flags.context, "Context of the configuration to use");
   app.add_option("--server", flags.server, "URL of the OddJob server");
   app.add_option("--token-file", flags.token_file, "File that holds the token");
-  app.add_option("--ca-file", flags.ca_file, "PEM file of the authority that signed the server's certificate");
-  app.add_option("-o,--output", invocation.output, "json, yaml, name or wide")->check(CLI::IsMember({"json", "yaml", "name", "wide"}));
+  app.add_option("--ca-file", flags.ca_file,
+                 "PEM file of the authority that signed the server's certificate");
+  app.add_option("-o,--output", invocation.output, "json, yaml, name or wide")
+      ->check(CLI::IsMember({"json", "yaml", "name", "wide"}));
   app.add_flag("-q,--quiet", invocation.quiet, "No status and no summary on standard error");
   app.footer("`oddjob COMMAND --help` says more. To try OddJob without a cluster: `oddjobd dev`.");
-  for (const auto add : {add_run, add_logs, add_ls, add_show, add_cancel, add_workloads, add_render, add_audit, add_whoami, add_context, add_completion, add_version}) add(app, invocation);
+  for (const auto add : {add_run, add_logs, add_ls, add_show, add_cancel, add_workloads, add_render,
+                         add_audit, add_whoami, add_context, add_completion, add_version})
+    add(app, invocation);
 
-  std::ranges::reverse(arguments);   // as CLI11 wants them
+  std::ranges::reverse(arguments);  // as CLI11 wants them
   try {
     app.parse(std::move(arguments));
   } catch (const CLI::ParseError& e) {

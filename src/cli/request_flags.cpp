@@ -11,23 +11,30 @@ namespace oddjob::cli {
 void add_request_flags(CLI::App& command, RequestFlags& f) {
   command.add_option("workload", f.workload, "deploy/NAME, sts/NAME, ds/NAME or cronjob/NAME");
   command.add_option("-c,--container", f.container, "Container whose environment to use");
-  command.add_option("--env", f.env, "NAME=VALUE, or NAME to pass on our own; may be repeated")->allow_extra_args(false);
+  command.add_option("--env", f.env, "NAME=VALUE, or NAME to pass on our own; may be repeated")
+      ->allow_extra_args(false);
   command.add_option("--cpu", f.cpu, "CPU request and limit, such as 500m");
   command.add_option("--memory", f.memory, "Memory request and limit, such as 1Gi");
   command.add_option("--timeout", f.timeout, "Time the command may take, such as 30m");
   command.add_option("--retries", f.retries, "How often to try again when the command fails (default 0)");
   command.add_option("--reason", f.reason, "Why; goes into the audit");
-  command.add_option("--sidecars", f.sidecars, "drop, native or keep")->check(CLI::IsMember({"drop", "native", "keep"}));
-  command.add_option("--init-containers", f.init_containers, "run or skip")->check(CLI::IsMember({"run", "skip"}));
-  command.add_flag("--image-tag-as-written", f.image_tag_as_written, "Do not pin the image to the digest that runs");
-  command.add_flag("--break-glass", f.break_glass, "Start without approval, where the workload allows it; needs --reason");
+  command.add_option("--sidecars", f.sidecars, "drop, native or keep")
+      ->check(CLI::IsMember({"drop", "native", "keep"}));
+  command.add_option("--init-containers", f.init_containers, "run or skip")
+      ->check(CLI::IsMember({"run", "skip"}));
+  command.add_flag("--image-tag-as-written", f.image_tag_as_written,
+                   "Do not pin the image to the digest that runs");
+  command.add_flag("--break-glass", f.break_glass,
+                   "Start without approval, where the workload allows it; needs --reason");
 }
 
 Result<RunRequest> make_request(const RequestFlags& f, const Invocation& invocation, std::string name_space) {
   if (f.workload.empty())
-    return fail(Errc::invalid_argument, "cli.no_workload", "which workload?", "oddjob run deploy/NAME -- COMMAND; `oddjob workloads` lists those you may run on");
+    return fail(Errc::invalid_argument, "cli.no_workload", "which workload?",
+                "oddjob run deploy/NAME -- COMMAND; `oddjob workloads` lists those you may run on");
   if (invocation.command.empty())
-    return fail(Errc::invalid_argument, "cli.no_command", "there is no command to run", fmt::format("write it after `--`: oddjob run {} -- COMMAND ARGS...", f.workload));
+    return fail(Errc::invalid_argument, "cli.no_command", "there is no command to run",
+                fmt::format("write it after `--`: oddjob run {} -- COMMAND ARGS...", f.workload));
   RunRequest r;
   OJ_TRY(r.workload, parse_workload(f.workload, name_space));
   r.command = invocation.command;
@@ -53,7 +60,10 @@ Result<RunRequest> make_request(const RequestFlags& f, const Invocation& invocat
     } else {
       const auto own = invocation.environment.find(v.name);
       if (own == invocation.environment.end())
-        return fail(Errc::invalid_argument, "cli.env", fmt::format("--env {}: there is no such variable in this environment", printable(v.name, 60)), "write --env NAME=VALUE");
+        return fail(
+            Errc::invalid_argument, "cli.env",
+            fmt::format("--env {}: there is no such variable in this environment", printable(v.name, 60)),
+            "write --env NAME=VALUE");
       v.value = own->second;
     }
     r.env.push_back(std::move(v));

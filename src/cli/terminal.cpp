@@ -97,7 +97,8 @@ void StatusLine::tick() {
 }
 
 void StatusLine::draw() {
-  static constexpr std::array<std::string_view, 10> kFrames = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
+  static constexpr std::array<std::string_view, 10> kFrames = {"⠋", "⠙", "⠹", "⠸", "⠼",
+                                                               "⠴", "⠦", "⠧", "⠇", "⠏"};
   // An ellipsis is three bytes; the spinner and the space take two columns.
   const auto room = static_cast<std::size_t>(std::max(width_ - 6, 10));
   write_err(fmt::format("\r\x1b[K{} {}", kFrames[frame_ % kFrames.size()], printable(text_, room)));

@@ -13,14 +13,14 @@ namespace oddjob::cli {
 
 struct Terminal {
   bool out_tty = false, err_tty = false, in_tty = false;
-  bool color = false;      // on standard output; NO_COLOR and TERM=dumb turn it off
-  bool live = false;       // standard error can redraw a line
+  bool color = false;  // on standard output; NO_COLOR and TERM=dumb turn it off
+  bool live = false;   // standard error can redraw a line
   int width = 80;
 };
 Terminal detect_terminal(const Environment& environment);
 
 // Writes all of it; false when nobody reads any more (EPIPE) or the disk is full.
-bool write_out(std::string_view bytes);   // standard output, unbuffered
+bool write_out(std::string_view bytes);  // standard output, unbuffered
 bool write_err(std::string_view bytes);
 
 // Columns as kubectl prints them: upper-case header, three spaces between.
@@ -42,8 +42,8 @@ std::string age(std::string_view rfc3339, Time now);
 class StatusLine {
  public:
   explicit StatusLine(const Terminal& terminal) : live_(terminal.live), width_(terminal.width) {}
-  void show(std::string text);   // replaces; on a pipe prints nothing
-  void tick();                   // next frame of the spinner
+  void show(std::string text);  // replaces; on a pipe prints nothing
+  void tick();                  // next frame of the spinner
   void clear();
   [[nodiscard]] bool shown() const noexcept { return shown_; }
 

@@ -5,9 +5,10 @@
 namespace oddjob {
 
 json::object to_json(const AuditEvent& e) {
-  return {{"seq", e.seq},       {"time", format_time_micro(e.time)}, {"type", e.type},
-          {"actor", e.actor},   {"run", e.run_id},                   {"detail", e.detail},
-          {"prev", e.prev},     {"hash", e.hash}};
+  return {{"seq", e.seq},    {"time", format_time_micro(e.time)},
+          {"type", e.type},  {"actor", e.actor},
+          {"run", e.run_id}, {"detail", e.detail},
+          {"prev", e.prev},  {"hash", e.hash}};
 }
 
 std::string audit_hash(const AuditEvent& e) {

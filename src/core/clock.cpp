@@ -23,9 +23,10 @@ std::string format(Time t, bool always_fraction) {
   const year_month_day date{day};
   const hh_mm_ss time{t - day};
   auto out = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
-                         static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), time.hours().count(),
-                         time.minutes().count(), time.seconds().count());
-  if (always_fraction || time.subseconds().count() != 0) out += fmt::format(".{:06}", time.subseconds().count());
+                         static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                         time.hours().count(), time.minutes().count(), time.seconds().count());
+  if (always_fraction || time.subseconds().count() != 0)
+    out += fmt::format(".{:06}", time.subseconds().count());
   return out + "Z";
 }
 
@@ -57,14 +58,17 @@ std::string format_time_micro(Time t) { return format(t, true); }
 
 Result<Time> parse_time(std::string_view text) {
   const auto bad = [&] {
-    return fail(Errc::invalid_argument, "time.malformed",
-                fmt::format("'{}' is not an RFC 3339 time such as 2026-01-02T03:04:05Z", printable(text, 60)));
+    return fail(
+        Errc::invalid_argument, "time.malformed",
+        fmt::format("'{}' is not an RFC 3339 time such as 2026-01-02T03:04:05Z", printable(text, 60)));
   };
   std::string_view s = text;
   int year = 0, month = 0, day_of_month = 0, hour = 0, minute = 0, second = 0;
-  if (!take(s, 4, year) || !take(s, '-') || !take(s, 2, month) || !take(s, '-') || !take(s, 2, day_of_month)) return bad();
+  if (!take(s, 4, year) || !take(s, '-') || !take(s, 2, month) || !take(s, '-') || !take(s, 2, day_of_month))
+    return bad();
   if (!take(s, 'T') && !take(s, 't') && !take(s, ' ')) return bad();
-  if (!take(s, 2, hour) || !take(s, ':') || !take(s, 2, minute) || !take(s, ':') || !take(s, 2, second)) return bad();
+  if (!take(s, 2, hour) || !take(s, ':') || !take(s, 2, minute) || !take(s, ':') || !take(s, 2, second))
+    return bad();
   std::int64_t micros = 0;
   if (take(s, '.')) {
     std::size_t digits = 0;
@@ -91,7 +95,8 @@ Result<Time> parse_time(std::string_view text) {
   const year_month_day date{std::chrono::year(year), std::chrono::month(static_cast<unsigned>(month)),
                             std::chrono::day(static_cast<unsigned>(day_of_month))};
   if (!s.empty() || !date.ok() || hour > 23 || minute > 59 || second > 60) return bad();
-  return Time(sys_days(date)) + hours(hour) + minutes(minute) + seconds(second) + microseconds(micros) - offset;
+  return Time(sys_days(date)) + hours(hour) + minutes(minute) + seconds(second) + microseconds(micros) -
+         offset;
 }
 
 Result<Duration> parse_duration(std::string_view text) {

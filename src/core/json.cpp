@@ -46,7 +46,8 @@ void canonical(const json::value& v, std::string& out) {
       }
       break;
     }
-    default: out += json::serialize(v);
+    default:
+      out += json::serialize(v);
   }
 }
 
@@ -88,7 +89,8 @@ void pretty(const json::value& v, std::size_t indent, std::string& out) {
 
 Result<json::value> parse_json(std::string_view text, std::string_view what, std::size_t max_bytes) {
   if (text.size() > max_bytes)
-    return fail(Errc::too_large, "json.too_large", fmt::format("{} is larger than {} bytes", what, max_bytes));
+    return fail(Errc::too_large, "json.too_large",
+                fmt::format("{} is larger than {} bytes", what, max_bytes));
   json::parse_options options;
   options.max_depth = kMaxJsonDepth;
   json::stream_parser parser({}, options);

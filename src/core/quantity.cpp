@@ -16,8 +16,8 @@ Result<Quantity> parse_quantity(std::string_view text) {
   std::string_view s = text;
   if (s.starts_with('+')) s.remove_prefix(1);
   if (s.size() > 40) return bad();
-  Int digits = 0;        // all digits as one number
-  int fraction = 0;      // how many of them stand behind the point
+  Int digits = 0;    // all digits as one number
+  int fraction = 0;  // how many of them stand behind the point
   bool any = false, point = false;
   while (!s.empty() && ((s[0] >= '0' && s[0] <= '9') || (s[0] == '.' && !point))) {
     if (s[0] == '.') {
@@ -32,26 +32,41 @@ Result<Quantity> parse_quantity(std::string_view text) {
   }
   if (!any) return bad();
   Int factor = 1;
-  int ten = 0;           // power of ten
+  int ten = 0;  // power of ten
   const auto binary = [&](unsigned n) {
     for (unsigned i = 0; i < n; ++i) factor *= 1024;
   };
   if (s.empty()) {
-  } else if (s == "n") ten = -9;
-  else if (s == "u") ten = -6;
-  else if (s == "m") ten = -3;
-  else if (s == "k") ten = 3;
-  else if (s == "M") ten = 6;
-  else if (s == "G") ten = 9;
-  else if (s == "T") ten = 12;
-  else if (s == "P") ten = 15;
-  else if (s == "E") ten = 18;
-  else if (s == "Ki") binary(1);
-  else if (s == "Mi") binary(2);
-  else if (s == "Gi") binary(3);
-  else if (s == "Ti") binary(4);
-  else if (s == "Pi") binary(5);
-  else if (s == "Ei") binary(6);
+  } else if (s == "n")
+    ten = -9;
+  else if (s == "u")
+    ten = -6;
+  else if (s == "m")
+    ten = -3;
+  else if (s == "k")
+    ten = 3;
+  else if (s == "M")
+    ten = 6;
+  else if (s == "G")
+    ten = 9;
+  else if (s == "T")
+    ten = 12;
+  else if (s == "P")
+    ten = 15;
+  else if (s == "E")
+    ten = 18;
+  else if (s == "Ki")
+    binary(1);
+  else if (s == "Mi")
+    binary(2);
+  else if (s == "Gi")
+    binary(3);
+  else if (s == "Ti")
+    binary(4);
+  else if (s == "Pi")
+    binary(5);
+  else if (s == "Ei")
+    binary(6);
   else if (s[0] == 'e' || s[0] == 'E') {
     s.remove_prefix(1);
     const bool negative = s.starts_with('-');

@@ -20,13 +20,16 @@ std::unexpected<Error> bad(std::string code, std::string message, std::string hi
 
 Result<> check_command(const std::vector<std::string>& command) {
   if (command.empty() || command.front().empty())
-    return bad("request.command_empty", "the command is empty", "write it after `--`: oddjob run deploy/x -- COMMAND ARGS...");
+    return bad("request.command_empty", "the command is empty",
+               "write it after `--`: oddjob run deploy/x -- COMMAND ARGS...");
   std::size_t bytes = 0;
   for (const auto& word : command) {
     bytes += word.size() + 1;
-    if (word.find('\0') != std::string::npos) return bad("request.command_nul", "the command has a NUL character");
+    if (word.find('\0') != std::string::npos)
+      return bad("request.command_nul", "the command has a NUL character");
     if (!valid_utf8(word))
-      return bad("request.command_not_utf8", fmt::format("the command's word '{}' is not UTF-8", printable(word, 60)));
+      return bad("request.command_not_utf8",
+                 fmt::format("the command's word '{}' is not UTF-8", printable(word, 60)));
   }
   if (bytes > kMaxCommandBytes)
     return fail(Errc::too_large, "request.command_too_large",
@@ -37,20 +40,24 @@ Result<> check_command(const std::vector<std::string>& command) {
 
 Result<> check_env(const std::vector<EnvVar>& env) {
   if (env.size() > kMaxEnvVars)
-    return bad("request.env_too_many", fmt::format("{} environment variables; at most {} are allowed", env.size(), kMaxEnvVars));
+    return bad("request.env_too_many",
+               fmt::format("{} environment variables; at most {} are allowed", env.size(), kMaxEnvVars));
   std::set<std::string_view> seen;
   std::size_t bytes = 0;
   for (const auto& e : env) {
     if (!is_env_name(e.name))
-      return bad("request.env_name", fmt::format("'{}' is not a name of an environment variable", printable(e.name, 60)));
+      return bad("request.env_name",
+                 fmt::format("'{}' is not a name of an environment variable", printable(e.name, 60)));
     if (!seen.insert(e.name).second)
       return bad("request.env_twice", fmt::format("the environment variable '{}' is given twice", e.name));
     if (e.value.find('\0') != std::string::npos || !valid_utf8(e.value))
-      return bad("request.env_value", fmt::format("the value of the environment variable '{}' is not text", e.name));
+      return bad("request.env_value",
+                 fmt::format("the value of the environment variable '{}' is not text", e.name));
     bytes += e.name.size() + e.value.size() + 2;
   }
   if (bytes > kMaxEnvBytes)
-    return fail(Errc::too_large, "request.env_too_large", fmt::format("the environment has {} bytes; at most 128 KiB are allowed", bytes));
+    return fail(Errc::too_large, "request.env_too_large",
+                fmt::format("the environment has {} bytes; at most 128 KiB are allowed", bytes));
   return {};
 }
 
@@ -94,7 +101,8 @@ Result<std::vector<EnvVar>> env_of(const json::value& v) {
       } else if (key == "plain") {
         OJ_TRY(e.plain, flag_of(value, "env.plain"));
       } else {
-        return bad("request.unknown_field", fmt::format("unknown field 'env.{}'", printable(std::string_view(key), 60)));
+        return bad("request.unknown_field",
+                   fmt::format("unknown field 'env.{}'", printable(std::string_view(key), 60)));
       }
     }
     if (e.name.empty() || !has_value) return wrong_type("env", "a list of {name, value}");
@@ -103,27 +111,33 @@ Result<std::vector<EnvVar>> env_of(const json::value& v) {
   return out;
 }
 
-constexpr std::string_view kFields[] = {"namespace", "workload", "command", "container", "env", "cpu", "memory", "timeout",
-                                        "retries", "reason", "sidecars", "initContainers", "imageTagAsWritten",
-                                        "interactive", "breakGlass"};
+constexpr std::string_view kFields[] = {
+    "namespace", "workload",       "command",           "container",   "env",
+    "cpu",       "memory",         "timeout",           "retries",     "reason",
+    "sidecars",  "initContainers", "imageTagAsWritten", "interactive", "breakGlass"};
 
 }  // namespace
 
 Result<> validate(const RunRequest& r) {
   if (!is_dns_label(r.workload.name_space))
-    return bad("request.namespace", fmt::format("'{}' is not a namespace", printable(r.workload.name_space, 100)));
+    return bad("request.namespace",
+               fmt::format("'{}' is not a namespace", printable(r.workload.name_space, 100)));
   if (!is_dns_subdomain(r.workload.name))
-    return bad("workload.malformed", fmt::format("'{}' is not the name of a workload", printable(r.workload.name, 100)));
+    return bad("workload.malformed",
+               fmt::format("'{}' is not the name of a workload", printable(r.workload.name, 100)));
   OJ_CHECK(check_command(r.command));
   OJ_CHECK(check_env(r.env));
   OJ_CHECK(check_quantity(r.cpu, "cpu"));
   OJ_CHECK(check_quantity(r.memory, "memory"));
   if (r.container && !is_dns_label(*r.container))
-    return bad("request.container", fmt::format("'{}' is not the name of a container", printable(*r.container, 100)));
+    return bad("request.container",
+               fmt::format("'{}' is not the name of a container", printable(*r.container, 100)));
   if (r.timeout && (*r.timeout < std::chrono::seconds(1) || *r.timeout > std::chrono::hours(24 * 365)))
-    return bad("request.timeout", fmt::format("the timeout {} is not between 1s and 365d", format_duration(*r.timeout)));
+    return bad("request.timeout",
+               fmt::format("the timeout {} is not between 1s and 365d", format_duration(*r.timeout)));
   if (r.retries < 0 || r.retries > kMaxRetries)
-    return bad("request.retries", fmt::format("retries must be from 0 to {}, not {}", kMaxRetries, r.retries));
+    return bad("request.retries",
+               fmt::format("retries must be from 0 to {}, not {}", kMaxRetries, r.retries));
   if (r.reason.size() > kMaxReasonBytes || !valid_utf8(r.reason) || r.reason.find('\0') != std::string::npos)
     return bad("request.reason", fmt::format("the reason must be text of at most {} bytes", kMaxReasonBytes));
   return {};
@@ -184,7 +198,8 @@ Result<RunRequest> run_request_from_json(const json::value& v) {
                  near.empty() ? std::string{} : fmt::format("did you mean '{}'?", near));
     }
   }
-  if (workload.empty()) return bad("workload.malformed", "the request names no workload", "such as deploy/payments");
+  if (workload.empty())
+    return bad("workload.malformed", "the request names no workload", "such as deploy/payments");
   OJ_TRY(r.workload, parse_workload(workload, name_space));
   OJ_CHECK(validate(r));
   return r;

@@ -92,7 +92,8 @@ std::string printable(std::string_view s, std::size_t max_bytes) {
     } else if (c == '\r') {
       piece = "\\r";
     } else {
-      piece = c < 0x80 ? fmt::format("\\x{:02x}", static_cast<unsigned>(c)) : fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+      piece = c < 0x80 ? fmt::format("\\x{:02x}", static_cast<unsigned>(c))
+                       : fmt::format("\\u{:04x}", static_cast<unsigned>(c));
     }
     if (out.size() + piece.size() > max_bytes) return out + "…";
     out += piece;
@@ -102,7 +103,7 @@ std::string printable(std::string_view s, std::size_t max_bytes) {
 }
 
 std::string terminal_safe(std::string_view s, std::string& carry) {
-  constexpr std::size_t kMaxCarry = 256;   // longer than any colour sequence
+  constexpr std::size_t kMaxCarry = 256;  // longer than any colour sequence
   std::string joined;
   if (!carry.empty()) {
     joined = carry + std::string(s);
@@ -131,7 +132,9 @@ std::string terminal_safe(std::string_view s, std::string& carry) {
       } else if (std::string_view("]PX^_").find(s[i + 1]) != std::string_view::npos) {
         // A string sequence: all up to BEL or ST goes.
         std::size_t end = i + 2;
-        while (end < s.size() && s[end] != '\a' && s[end] != '\n' && !(s[end] == '\x1b' && end + 1 < s.size() && s[end + 1] == '\\')) ++end;
+        while (end < s.size() && s[end] != '\a' && s[end] != '\n' &&
+               !(s[end] == '\x1b' && end + 1 < s.size() && s[end + 1] == '\\'))
+          ++end;
         if (end == s.size()) {
           if (end - i <= kMaxCarry) rest = std::string(s.substr(i));
           break;
@@ -147,7 +150,8 @@ std::string terminal_safe(std::string_view s, std::string& carry) {
       // Perhaps only cut: at most three bytes of a sequence can be missing.
       if (static_cast<unsigned char>(c) >= 0xC2 && s.size() - i < 4 && carry.size() < 4) {
         bool cut = true;
-        for (std::size_t k = i + 1; k < s.size(); ++k) cut = cut && (static_cast<unsigned char>(s[k]) & 0xC0U) == 0x80U;
+        for (std::size_t k = i + 1; k < s.size(); ++k)
+          cut = cut && (static_cast<unsigned char>(s[k]) & 0xC0U) == 0x80U;
         if (cut) {
           rest = std::string(s.substr(i));
           break;
@@ -205,7 +209,8 @@ Result<std::vector<std::string>> split_posix_words(std::string_view line) {
   if (line.find('\0') != std::string_view::npos)
     return fail(Errc::invalid_argument, "argv.nul", "the command line has a NUL character");
   const auto unterminated = [](std::string_view what) {
-    return fail(Errc::invalid_argument, "argv.unterminated_quote", fmt::format("the command line ends inside {}", what));
+    return fail(Errc::invalid_argument, "argv.unterminated_quote",
+                fmt::format("the command line ends inside {}", what));
   };
   for (std::size_t i = 0; i < line.size(); ++i) {
     const char c = line[i];
@@ -228,7 +233,8 @@ Result<std::vector<std::string>> split_posix_words(std::string_view line) {
       for (++i;; ++i) {
         if (i >= line.size()) return unterminated("double quotes");
         if (line[i] == '"') break;
-        if (line[i] == '\\' && i + 1 < line.size() && std::string_view("$`\"\\\n").find(line[i + 1]) != std::string_view::npos) {
+        if (line[i] == '\\' && i + 1 < line.size() &&
+            std::string_view("$`\"\\\n").find(line[i + 1]) != std::string_view::npos) {
           ++i;
           if (line[i] == '\n') continue;
         }
@@ -243,7 +249,8 @@ Result<std::vector<std::string>> split_posix_words(std::string_view line) {
 }
 
 std::string quote_posix_words(std::span<const std::string> argv) {
-  constexpr std::string_view kPlain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
+  constexpr std::string_view kPlain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_@%+=:,./-";
   std::string out;
   for (const auto& word : argv) {
     if (!out.empty()) out += ' ';
@@ -253,8 +260,10 @@ std::string quote_posix_words(std::span<const std::string> argv) {
     }
     out += '\'';
     for (const char c : word) {
-      if (c == '\'') out += "'\\''";
-      else out += c;
+      if (c == '\'')
+        out += "'\\''";
+      else
+        out += c;
     }
     out += '\'';
   }
@@ -263,7 +272,8 @@ std::string quote_posix_words(std::span<const std::string> argv) {
 
 bool is_dns_label(std::string_view s) noexcept {
   if (s.empty() || s.size() > 63 || s.front() == '-' || s.back() == '-') return false;
-  return std::ranges::all_of(s, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+  return std::ranges::all_of(
+      s, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
 }
 
 bool is_dns_subdomain(std::string_view s) noexcept {
@@ -273,7 +283,9 @@ bool is_dns_subdomain(std::string_view s) noexcept {
     const auto part = s.substr(0, dot);
     // Labels of a subdomain have no limit of their own in Kubernetes.
     if (part.empty() || part.front() == '-' || part.back() == '-') return false;
-    if (!std::ranges::all_of(part, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; })) return false;
+    if (!std::ranges::all_of(
+            part, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }))
+      return false;
     if (dot == std::string_view::npos) return true;
     s.remove_prefix(dot + 1);
   }

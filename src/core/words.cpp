@@ -17,10 +17,34 @@ struct KindRow {
   std::array<std::string_view, 4> accepted;
 };
 constexpr std::array<KindRow, 4> kKinds = {{
-    {WorkloadKind::deployment, "Deployment", "deploy", "apps/v1", "deployments", "apps", {"deploy", "deployment", "deployments", ""}},
-    {WorkloadKind::stateful_set, "StatefulSet", "sts", "apps/v1", "statefulsets", "apps", {"sts", "statefulset", "statefulsets", ""}},
-    {WorkloadKind::daemon_set, "DaemonSet", "ds", "apps/v1", "daemonsets", "apps", {"ds", "daemonset", "daemonsets", ""}},
-    {WorkloadKind::cron_job, "CronJob", "cronjob", "batch/v1", "cronjobs", "batch", {"cj", "cronjob", "cronjobs", ""}},
+    {WorkloadKind::deployment,
+     "Deployment",
+     "deploy",
+     "apps/v1",
+     "deployments",
+     "apps",
+     {"deploy", "deployment", "deployments", ""}},
+    {WorkloadKind::stateful_set,
+     "StatefulSet",
+     "sts",
+     "apps/v1",
+     "statefulsets",
+     "apps",
+     {"sts", "statefulset", "statefulsets", ""}},
+    {WorkloadKind::daemon_set,
+     "DaemonSet",
+     "ds",
+     "apps/v1",
+     "daemonsets",
+     "apps",
+     {"ds", "daemonset", "daemonsets", ""}},
+    {WorkloadKind::cron_job,
+     "CronJob",
+     "cronjob",
+     "batch/v1",
+     "cronjobs",
+     "batch",
+     {"cj", "cronjob", "cronjobs", ""}},
 }};
 
 const KindRow& row(WorkloadKind k) noexcept {
@@ -96,7 +120,8 @@ Result<WorkloadRef> parse_workload(std::string_view text, std::string_view name_
     });
     if (found == kKinds.end())
       return fail(Errc::invalid_argument, "workload.unknown_kind",
-                  fmt::format("'{}': a run is made from a Deployment, StatefulSet, DaemonSet or CronJob", printable(text, 200)),
+                  fmt::format("'{}': a run is made from a Deployment, StatefulSet, DaemonSet or CronJob",
+                              printable(text, 200)),
                   "write deploy/NAME, sts/NAME, ds/NAME or cronjob/NAME");
     out.kind = found->kind;
   }
@@ -153,7 +178,8 @@ json::object to_json(const Run& r, bool full) {
 
 std::string new_run_id(Time now) {
   // 45 bits of milliseconds (until the year 3084), 55 bits of randomness.
-  auto millis = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
+  auto millis = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
   std::string out(20, 'a');
   for (std::size_t i = 9; i-- > 0;) {
     // Base32 in which the order of characters is the order of values.
@@ -179,7 +205,8 @@ std::string new_uuid() {
   b[6] = static_cast<char>((static_cast<unsigned char>(b[6]) & 0x0FU) | 0x40U);
   b[8] = static_cast<char>((static_cast<unsigned char>(b[8]) & 0x3FU) | 0x80U);
   const auto h = hex_encode(b);
-  return fmt::format("{}-{}-{}-{}-{}", h.substr(0, 8), h.substr(8, 4), h.substr(12, 4), h.substr(16, 4), h.substr(20));
+  return fmt::format("{}-{}-{}-{}-{}", h.substr(0, 8), h.substr(8, 4), h.substr(12, 4), h.substr(16, 4),
+                     h.substr(20));
 }
 
 }  // namespace oddjob

@@ -19,8 +19,10 @@ struct Reader {
   std::string_view what;
   std::size_t nodes = 0;
 
-  [[nodiscard]] std::unexpected<Error> error(const YAML::Mark& mark, std::string code, std::string_view message) const {
-    const auto place = mark.is_null() ? std::string{} : fmt::format("line {}, column {}: ", mark.line + 1, mark.column + 1);
+  [[nodiscard]] std::unexpected<Error> error(const YAML::Mark& mark, std::string code,
+                                             std::string_view message) const {
+    const auto place =
+        mark.is_null() ? std::string{} : fmt::format("line {}, column {}: ", mark.line + 1, mark.column + 1);
     return fail(Errc::invalid_argument, std::move(code), fmt::format("{}: {}{}", what, place, message));
   }
 
@@ -38,13 +40,19 @@ struct Reader {
     if (!digits.empty() && (digits[0] == '.' || (digits[0] >= '0' && digits[0] <= '9'))) {
       int base = 10;
       std::string_view body = digits;
-      if (digits.starts_with("0x")) base = 16, body.remove_prefix(2);
-      else if (digits.starts_with("0o")) base = 8, body.remove_prefix(2);
-      else if (digits.size() > 1 && digits[0] == '0' && digits.find_first_not_of("01234567") == std::string_view::npos) base = 8;
+      if (digits.starts_with("0x"))
+        base = 16, body.remove_prefix(2);
+      else if (digits.starts_with("0o"))
+        base = 8, body.remove_prefix(2);
+      else if (digits.size() > 1 && digits[0] == '0' &&
+               digits.find_first_not_of("01234567") == std::string_view::npos)
+        base = 8;
       std::int64_t integer = 0;
       const std::string signed_body = (negative ? "-" : "") + std::string(body);
-      const auto [end, ec] = std::from_chars(signed_body.data(), signed_body.data() + signed_body.size(), integer, base);
-      if (ec == std::errc{} && !body.empty() && end == signed_body.data() + signed_body.size()) return integer;
+      const auto [end, ec] =
+          std::from_chars(signed_body.data(), signed_body.data() + signed_body.size(), integer, base);
+      if (ec == std::errc{} && !body.empty() && end == signed_body.data() + signed_body.size())
+        return integer;
       if (digits.find_first_not_of("0123456789.eE+-") == std::string_view::npos) {
         double number = 0;
         const std::string all = (negative ? "-" : "") + std::string(digits);
@@ -57,11 +65,14 @@ struct Reader {
 
   Result<json::value> read(const YAML::Node& node, std::size_t depth) {
     if (depth > kMaxJsonDepth) return error(node.Mark(), "yaml.too_deep", "nested too deeply");
-    if (++nodes > kMaxNodes) return error(node.Mark(), "yaml.too_deep", "too many nodes; aliases multiply it");
+    if (++nodes > kMaxNodes)
+      return error(node.Mark(), "yaml.too_deep", "too many nodes; aliases multiply it");
     switch (node.Type()) {
       case YAML::NodeType::Undefined:
-      case YAML::NodeType::Null: return json::value(nullptr);
-      case YAML::NodeType::Scalar: return scalar(node);
+      case YAML::NodeType::Null:
+        return json::value(nullptr);
+      case YAML::NodeType::Scalar:
+        return scalar(node);
       case YAML::NodeType::Sequence: {
         json::array out;
         for (const auto& item : node) {
@@ -72,9 +83,10 @@ struct Reader {
       }
       case YAML::NodeType::Map: {
         json::object out;
-        std::vector<json::value> merges;   // what is written here wins over what is merged in
+        std::vector<json::value> merges;  // what is written here wins over what is merged in
         for (const auto& pair : node) {
-          if (!pair.first.IsScalar()) return error(pair.first.Mark(), "yaml.malformed", "a key must be a scalar");
+          if (!pair.first.IsScalar())
+            return error(pair.first.Mark(), "yaml.malformed", "a key must be a scalar");
           const std::string& key = pair.first.Scalar();
           if (key == "<<" && pair.second.IsMap() && pair.first.Tag() != "!") {
             OJ_TRY(auto merged, read(pair.second, depth + 1));
@@ -83,7 +95,8 @@ struct Reader {
           }
           OJ_TRY(auto value, read(pair.second, depth + 1));
           if (!out.emplace(key, std::move(value)).second)
-            return error(pair.first.Mark(), "yaml.duplicate_key", fmt::format("the key '{}' stands there twice", printable(key, 100)));
+            return error(pair.first.Mark(), "yaml.duplicate_key",
+                         fmt::format("the key '{}' stands there twice", printable(key, 100)));
         }
         for (const auto& merged : merges)
           for (const auto& member : merged.get_object()) out.emplace(member.key(), member.value());
@@ -96,7 +109,8 @@ struct Reader {
 
 // Would a YAML 1.1 or 1.2 reader take this plain text for something else?
 bool needs_quotes(std::string_view s) {
-  static const std::set<std::string, std::less<>> kWords = {"null", "true", "false", "yes", "no", "on", "off", "y", "n", "~", ".nan", ".inf", "-.inf", "+.inf"};
+  static const std::set<std::string, std::less<>> kWords = {
+      "null", "true", "false", "yes", "no", "on", "off", "y", "n", "~", ".nan", ".inf", "-.inf", "+.inf"};
   if (s.empty() || kWords.contains(ascii_lower(s))) return true;
   if (s.front() == ' ' || s.back() == ' ' || s.back() == ':') return true;
   if (std::string_view("-?:,[]{}#&*!|>'\"%@`=<").find(s.front()) != std::string_view::npos) return true;
@@ -114,9 +128,9 @@ bool needs_quotes(std::string_view s) {
 }
 
 void write_string(std::string_view s, std::size_t indent, std::string& out, bool key) {
-  const bool block = !key && s.find('\n') != std::string_view::npos && s.find_first_not_of('\n') != std::string_view::npos &&
-                     s.front() != ' ' && s.front() != '\n' && s.find('\t') == std::string_view::npos && valid_utf8(s) &&
-                     [&] {
+  const bool block = !key && s.find('\n') != std::string_view::npos &&
+                     s.find_first_not_of('\n') != std::string_view::npos && s.front() != ' ' &&
+                     s.front() != '\n' && s.find('\t') == std::string_view::npos && valid_utf8(s) && [&] {
                        for (const char c : s)
                          if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7F) return false;
                        return true;
@@ -185,7 +199,8 @@ void write(const json::value& v, std::size_t indent, bool in_list, std::string& 
 
 Result<std::vector<json::value>> parse_yaml_documents(std::string_view text, std::string_view what) {
   if (text.size() > kMaxYamlBytes)
-    return fail(Errc::too_large, "yaml.too_large", fmt::format("{} is larger than {} bytes", what, kMaxYamlBytes));
+    return fail(Errc::too_large, "yaml.too_large",
+                fmt::format("{} is larger than {} bytes", what, kMaxYamlBytes));
   Reader reader{what};
   if (!valid_utf8(text) || text.find('\0') != std::string_view::npos)
     return fail(Errc::invalid_argument, "yaml.malformed", fmt::format("{}: not UTF-8 text", what));

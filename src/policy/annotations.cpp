@@ -61,7 +61,8 @@ std::optional<int> number(std::string_view value, int low, int high) {
 Read duration(Duration Policy::*field, bool Draft::*written) {
   return [=](Draft& d, std::string_view value) -> std::expected<void, std::string> {
     const auto parsed = parse_duration(value);
-    if (!parsed || *parsed % std::chrono::seconds(1) != Duration::zero()) return expected("a duration of whole seconds such as 30m or 2h");
+    if (!parsed || *parsed % std::chrono::seconds(1) != Duration::zero())
+      return expected("a duration of whole seconds such as 30m or 2h");
     d.policy.*field = *parsed;
     if (written != nullptr) d.*written = true;
     return {};
@@ -78,15 +79,22 @@ Read quantity(std::optional<Quantity> Policy::*field) {
 }
 
 std::expected<void, std::string> read_approval(Draft& d, std::string_view value) {
-  if (value == "none") d.policy.approvals = 0;
-  else if (value == "required") d.policy.approvals = 1;
-  else if (const auto n = number(value, 1, kMaxApprovals)) d.policy.approvals = *n;
-  else return expected(fmt::format("none, required, or a number from 1 to {}", kMaxApprovals));
+  if (value == "none")
+    d.policy.approvals = 0;
+  else if (value == "required")
+    d.policy.approvals = 1;
+  else if (const auto n = number(value, 1, kMaxApprovals))
+    d.policy.approvals = *n;
+  else
+    return expected(fmt::format("none, required, or a number from 1 to {}", kMaxApprovals));
   return {};
 }
 
 std::expected<void, std::string> read_commands(Draft& d, std::string_view value) {
-  const auto wrong = [] { return expected(R"(a JSON list of argv patterns such as [["node","backfill.js","*"],["rake","**"]], "**" only at an end)"); };
+  const auto wrong = [] {
+    return expected(
+        R"(a JSON list of argv patterns such as [["node","backfill.js","*"],["rake","**"]], "**" only at an end)");
+  };
   const auto parsed = parse_json(value, "allowed-commands", kMaxValue);
   if (!parsed || !parsed->is_array() || parsed->get_array().empty()) return wrong();
   std::vector<ArgvPattern> patterns;
@@ -110,7 +118,8 @@ std::expected<void, std::string> read_env(Draft& d, std::string_view value) {
   std::vector<std::string> names;
   for (const auto& part : split(value == "true" ? "*" : value, ',')) {
     const auto name = trim(part);
-    if (name != "*" && !is_env_name(name)) return expected("names of environment variables separated by commas, *, true or false");
+    if (name != "*" && !is_env_name(name))
+      return expected("names of environment variables separated by commas, *, true or false");
     names.emplace_back(name);
   }
   d.policy.allow_env = std::move(names);
@@ -132,12 +141,21 @@ const std::vector<Row>& rows() {
       {"allowed-teams", list(&Policy::allowed_teams)},
       {"allowed-users", list(&Policy::allowed_users)},
       {"approval", read_approval},
-      {"approver-teams", [](Draft& d, std::string_view v) { d.policy.approvers_given = true; return list(&Policy::approver_teams)(d, v); }},
-      {"approver-users", [](Draft& d, std::string_view v) { d.policy.approvers_given = true; return list(&Policy::approver_users)(d, v); }},
+      {"approver-teams",
+       [](Draft& d, std::string_view v) {
+         d.policy.approvers_given = true;
+         return list(&Policy::approver_teams)(d, v);
+       }},
+      {"approver-users",
+       [](Draft& d, std::string_view v) {
+         d.policy.approvers_given = true;
+         return list(&Policy::approver_users)(d, v);
+       }},
       {"break-glass-teams", list(&Policy::break_glass_teams)},
       {"templates-only", flag(&Policy::templates_only)},
       // For job templates: read so that it is not unknown; it widens nothing.
-      {"templates", [](Draft&, std::string_view v) -> std::expected<void, std::string> {
+      {"templates",
+       [](Draft&, std::string_view v) -> std::expected<void, std::string> {
          if (v != "none" && v != "pre-approved") return expected("none or pre-approved");
          return {};
        }},
@@ -149,45 +167,57 @@ const std::vector<Row>& rows() {
       {"max-timeout", duration(&Policy::max_timeout, &Draft::max_timeout_written)},
       {"default-timeout", duration(&Policy::default_timeout, &Draft::default_timeout_written)},
       {"ttl", duration(&Policy::ttl, nullptr)},
-      {"max-concurrent", [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
+      {"max-concurrent",
+       [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
          d.policy.max_concurrent = number(v, 1, kMaxConcurrent);
          if (!d.policy.max_concurrent) return expected(fmt::format("a number from 1 to {}", kMaxConcurrent));
          return {};
        }},
       {"max-cpu", quantity(&Policy::max_cpu)},
       {"max-memory", quantity(&Policy::max_memory)},
-      {"container", [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
+      {"container",
+       [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
          if (!is_dns_label(v)) return expected("the name of a container");
          d.policy.container = std::string(v);
          return {};
        }},
-      {"sidecars", [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
+      {"sidecars",
+       [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
          d.policy.sidecars = parse_sidecar_mode(v);
          if (!d.policy.sidecars) return expected("drop, native or keep");
          return {};
        }},
-      {"init-containers", [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
+      {"init-containers",
+       [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
          d.policy.init_containers = parse_init_mode(v);
          if (!d.policy.init_containers) return expected("run or skip");
          return {};
        }},
-      {"rwo-volumes", [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
-         using Mode = Policy::RwoVolumes;
-         if (v == "warn") d.policy.rwo_volumes = Mode::warn;
-         else if (v == "drop") d.policy.rwo_volumes = Mode::drop;
-         else if (v == "read-only") d.policy.rwo_volumes = Mode::read_only;
-         else return expected("warn, drop or read-only");
-         return {};
-       }},
+      {"rwo-volumes",
+       [](Draft& d, std::string_view v) -> std::
+                                            expected<void, std::string> {
+                                              using Mode = Policy::RwoVolumes;
+                                              if (v == "warn")
+                                                d.policy.rwo_volumes = Mode::warn;
+                                              else if (v == "drop")
+                                                d.policy.rwo_volumes = Mode::drop;
+                                              else if (v == "read-only")
+                                                d.policy.rwo_volumes = Mode::read_only;
+                                              else
+                                                return expected("warn, drop or read-only");
+                                              return {};
+                                            }},
       {"keep-labels", read_labels},
       {"keep-mesh", flag(&Policy::keep_mesh)},
   };
   return table;
 }
 
-std::unexpected<Error> malformed(std::string_view where, std::string_view name, std::string_view value, std::string_view wanted) {
+std::unexpected<Error> malformed(std::string_view where, std::string_view name, std::string_view value,
+                                 std::string_view wanted) {
   return fail(Errc::forbidden, "policy.malformed",
-              fmt::format("{}: the annotation oddjob.dev/{} is '{}', expected {}", where, name, printable(value, 200), wanted),
+              fmt::format("{}: the annotation oddjob.dev/{} is '{}', expected {}", where, name,
+                          printable(value, 200), wanted),
               "correct it in git; until then OddJob refuses every run of this workload");
 }
 
@@ -200,7 +230,9 @@ bool opted_in(const json::object& annotations) noexcept {
 Result<Policy> parse_policy(const json::object& annotations, std::string_view where) {
   if (!opted_in(annotations))
     return fail(Errc::forbidden, "policy.no_annotation",
-                fmt::format("{} has neither the annotation oddjob.dev/allowed-teams nor oddjob.dev/allowed-users, so nobody may run anything on it", where),
+                fmt::format("{} has neither the annotation oddjob.dev/allowed-teams nor "
+                            "oddjob.dev/allowed-users, so nobody may run anything on it",
+                            where),
                 "add one of them to the workload in git, such as oddjob.dev/allowed-teams: my-team");
   Draft draft;
   for (const auto& [key, value] : annotations) {
@@ -212,21 +244,29 @@ Result<Policy> parse_policy(const json::object& annotations, std::string_view wh
       std::vector<std::string_view> known;
       for (const auto& r : rows()) known.push_back(r.name);
       const auto near = closest(name, known);
-      return fail(Errc::forbidden, "policy.unknown_annotation",
-                  fmt::format("{}: unknown annotation '{}' with the value '{}'", where, printable(full, 200), printable(value.is_string() ? sv(value.get_string()) : std::string_view{}, 200)),
-                  near.empty() ? "OddJob refuses what it does not understand; docs/policy.md lists the annotations" : fmt::format("did you mean 'oddjob.dev/{}'?", near));
+      return fail(
+          Errc::forbidden, "policy.unknown_annotation",
+          fmt::format("{}: unknown annotation '{}' with the value '{}'", where, printable(full, 200),
+                      printable(value.is_string() ? sv(value.get_string()) : std::string_view{}, 200)),
+          near.empty() ? "OddJob refuses what it does not understand; docs/policy.md lists the annotations"
+                       : fmt::format("did you mean 'oddjob.dev/{}'?", near));
     }
     if (!value.is_string()) return malformed(where, name, json::serialize(value), "a string");
     const auto text = sv(value.get_string());
-    if (text.size() > kMaxValue) return malformed(where, name, text.substr(0, 60), fmt::format("at most {} bytes", kMaxValue));
-    if (const auto read = row->read(draft, trim(text)); !read) return malformed(where, name, text, read.error());
+    if (text.size() > kMaxValue)
+      return malformed(where, name, text.substr(0, 60), fmt::format("at most {} bytes", kMaxValue));
+    if (const auto read = row->read(draft, trim(text)); !read)
+      return malformed(where, name, text, read.error());
   }
   auto& p = draft.policy;
   if (p.default_timeout > p.max_timeout) {
     if (draft.default_timeout_written && draft.max_timeout_written)
-      return malformed(where, "default-timeout", human_duration(p.default_timeout), fmt::format("at most max-timeout, which is {}", human_duration(p.max_timeout)));
-    if (draft.max_timeout_written) p.default_timeout = p.max_timeout;
-    else p.max_timeout = p.default_timeout;
+      return malformed(where, "default-timeout", human_duration(p.default_timeout),
+                       fmt::format("at most max-timeout, which is {}", human_duration(p.max_timeout)));
+    if (draft.max_timeout_written)
+      p.default_timeout = p.max_timeout;
+    else
+      p.max_timeout = p.default_timeout;
   }
   return std::move(p);
 }

@@ -8,9 +8,12 @@
 namespace oddjob::policy {
 namespace {
 
-bool contains(const std::vector<std::string>& list, std::string_view wanted) { return std::ranges::find(list, wanted) != list.end(); }
+bool contains(const std::vector<std::string>& list, std::string_view wanted) {
+  return std::ranges::find(list, wanted) != list.end();
+}
 
-bool in_set(const Subject& subject, const std::vector<std::string>& teams, const std::vector<std::string>& users) {
+bool in_set(const Subject& subject, const std::vector<std::string>& teams,
+            const std::vector<std::string>& users) {
   if (contains(users, "*") || contains(teams, "*") || contains(users, subject.user)) return true;
   return std::ranges::any_of(subject.teams, [&](const std::string& t) { return contains(teams, t); });
 }
@@ -31,15 +34,19 @@ std::string brief(Duration d) {
 bool blank(std::string_view s) { return trim(s).empty(); }
 
 std::string who_may(const Policy& policy) {
-  const auto teams = names(policy.allowed_teams, "team", "teams"), users = names(policy.allowed_users, "user", "users");
+  const auto teams = names(policy.allowed_teams, "team", "teams"),
+             users = names(policy.allowed_users, "user", "users");
   return teams + (!teams.empty() && !users.empty() ? " and " : "") + users;
 }
 
-std::optional<Deny> over(std::string_view what, const std::optional<std::string>& asked, const std::optional<Quantity>& most) {
+std::optional<Deny> over(std::string_view what, const std::optional<std::string>& asked,
+                         const std::optional<Quantity>& most) {
   if (!asked || !most) return std::nullopt;
   const auto q = parse_quantity(*asked);
   if (q && *q <= *most) return std::nullopt;
-  return Deny{fmt::format("policy.max_{}", what), fmt::format("{} {} is more than this workload's annotation oddjob.dev/max-{} allows", what, printable(*asked, 40), what)};
+  return Deny{fmt::format("policy.max_{}", what),
+              fmt::format("{} {} is more than this workload's annotation oddjob.dev/max-{} allows", what,
+                          printable(*asked, 40), what)};
 }
 
 }  // namespace
@@ -53,42 +60,71 @@ bool matches(const ArgvPattern& pattern, const std::vector<std::string>& argv) n
   return i == argv.size();
 }
 
-bool may_run(const Subject& subject, const Policy& policy) noexcept { return in_set(subject, policy.allowed_teams, policy.allowed_users); }
+bool may_run(const Subject& subject, const Policy& policy) noexcept {
+  return in_set(subject, policy.allowed_teams, policy.allowed_users);
+}
 
 bool may_approve(const Subject& subject, const Policy& policy, std::string_view requester) noexcept {
   if (subject.user == requester) return false;
-  return policy.approvers_given ? in_set(subject, policy.approver_teams, policy.approver_users) : may_run(subject, policy);
+  return policy.approvers_given ? in_set(subject, policy.approver_teams, policy.approver_users)
+                                : may_run(subject, policy);
 }
 
-Decision decide(const Subject& subject, const Policy& policy, const RunRequest& request, const Circumstances& now) {
+Decision decide(const Subject& subject, const Policy& policy, const RunRequest& request,
+                const Circumstances& now) {
   if (!may_run(subject, policy))
-    return Deny{"policy.not_allowed", fmt::format("{} may not run anything on {}; it allows {}", printable(subject.user, 100), to_string(request.workload), who_may(policy))};
+    return Deny{"policy.not_allowed",
+                fmt::format("{} may not run anything on {}; it allows {}", printable(subject.user, 100),
+                            to_string(request.workload), who_may(policy))};
   if (policy.templates_only)
-    return Deny{"policy.templates_only", fmt::format("{} allows saved templates only, no free commands", to_string(request.workload))};
-  if (policy.allowed_commands && std::ranges::none_of(*policy.allowed_commands, [&](const ArgvPattern& p) { return matches(p, request.command); })) {
+    return Deny{"policy.templates_only",
+                fmt::format("{} allows saved templates only, no free commands", to_string(request.workload))};
+  if (policy.allowed_commands && std::ranges::none_of(*policy.allowed_commands, [&](const ArgvPattern& p) {
+        return matches(p, request.command);
+      })) {
     std::vector<std::string> shown;
     for (const auto& p : *policy.allowed_commands) shown.push_back(quote_posix_words(p));
-    return Deny{"policy.command_not_allowed", fmt::format("the command is not one that {} allows: {}", to_string(request.workload), printable(join(shown, "; "), 500))};
+    return Deny{"policy.command_not_allowed",
+                fmt::format("the command is not one that {} allows: {}", to_string(request.workload),
+                            printable(join(shown, "; "), 500))};
   }
   if (policy.require_reason && blank(request.reason))
-    return Deny{"policy.reason_required", fmt::format("{} asks for a reason; give one with --reason", to_string(request.workload))};
+    return Deny{"policy.reason_required",
+                fmt::format("{} asks for a reason; give one with --reason", to_string(request.workload))};
   if (request.interactive && !policy.allow_interactive)
-    return Deny{"policy.interactive", fmt::format("{} does not allow interactive runs (oddjob.dev/allow-interactive)", to_string(request.workload))};
+    return Deny{"policy.interactive",
+                fmt::format("{} does not allow interactive runs (oddjob.dev/allow-interactive)",
+                            to_string(request.workload))};
   for (const auto& e : request.env)
     if (!policy.allow_env || (!contains(*policy.allow_env, "*") && !contains(*policy.allow_env, e.name)))
-      return Deny{"policy.env_not_allowed", fmt::format("the environment variable {} may not be set; {} allows {} (oddjob.dev/allow-env)", printable(e.name, 100), to_string(request.workload),
-                                                        policy.allow_env ? printable(join(*policy.allow_env, ", "), 200) : "none")};
+      return Deny{
+          "policy.env_not_allowed",
+          fmt::format("the environment variable {} may not be set; {} allows {} (oddjob.dev/allow-env)",
+                      printable(e.name, 100), to_string(request.workload),
+                      policy.allow_env ? printable(join(*policy.allow_env, ", "), 200) : "none")};
   if (request.timeout && *request.timeout > policy.max_timeout)
-    return Deny{"policy.timeout_too_long", fmt::format("the timeout {} is longer than max-timeout, which is {}", brief(*request.timeout), brief(policy.max_timeout))};
+    return Deny{"policy.timeout_too_long",
+                fmt::format("the timeout {} is longer than max-timeout, which is {}", brief(*request.timeout),
+                            brief(policy.max_timeout))};
   if (auto denied = over("cpu", request.cpu, policy.max_cpu)) return *denied;
   if (auto denied = over("memory", request.memory, policy.max_memory)) return *denied;
   if (policy.max_concurrent && now.active_runs >= *policy.max_concurrent)
-    return Deny{"policy.max_concurrent", fmt::format("{} has {} run{} under way and allows {} at once (oddjob.dev/max-concurrent); wait for one to end", to_string(request.workload), now.active_runs,
-                                                     now.active_runs == 1 ? "" : "s", *policy.max_concurrent)};
+    return Deny{"policy.max_concurrent",
+                fmt::format("{} has {} run{} under way and allows {} at once (oddjob.dev/max-concurrent); "
+                            "wait for one to end",
+                            to_string(request.workload), now.active_runs, now.active_runs == 1 ? "" : "s",
+                            *policy.max_concurrent)};
   if (request.break_glass) {
-    const bool member = contains(policy.break_glass_teams, "*") || std::ranges::any_of(subject.teams, [&](const std::string& t) { return contains(policy.break_glass_teams, t); });
-    if (!member) return Deny{"policy.break_glass", fmt::format("{} is in no team that may break glass on {} (oddjob.dev/break-glass-teams)", printable(subject.user, 100), to_string(request.workload))};
-    if (blank(request.reason)) return Deny{"policy.break_glass", "breaking glass needs a reason; give one with --reason"};
+    const bool member = contains(policy.break_glass_teams, "*") ||
+                        std::ranges::any_of(subject.teams, [&](const std::string& t) {
+                          return contains(policy.break_glass_teams, t);
+                        });
+    if (!member)
+      return Deny{"policy.break_glass",
+                  fmt::format("{} is in no team that may break glass on {} (oddjob.dev/break-glass-teams)",
+                              printable(subject.user, 100), to_string(request.workload))};
+    if (blank(request.reason))
+      return Deny{"policy.break_glass", "breaking glass needs a reason; give one with --reason"};
     return Allow{true};
   }
   if (policy.approvals > 0) return NeedsApproval{policy.approvals};

@@ -27,7 +27,8 @@ std::string summary(const json::value& event) {
   for (const auto* key : {"workload", "state", "exitCode", "code", "reason", "message"}) {
     const auto* v = detail->if_contains(key);
     if (v == nullptr || v->is_null() || (v->is_string() && v->get_string().empty())) continue;
-    out += fmt::format("{}{}={}", out.empty() ? "" : " ", key, v->is_string() ? printable(sv(v->get_string()), 80) : json::serialize(*v));
+    out += fmt::format("{}{}={}", out.empty() ? "" : " ", key,
+                       v->is_string() ? printable(sv(v->get_string()), 80) : json::serialize(*v));
   }
   return printable(out, 160);
 }
@@ -55,21 +56,25 @@ net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const 
   }
   Table table({"SEQ", "TIME", "TYPE", "ACTOR", "RUN", "DETAIL"});
   for (const auto& e : items)
-    table.add({std::to_string(get_int(e, {"seq"}).value_or(0)), std::string(get_string(e, {"time"})).substr(0, 19) + "Z", std::string(get_string(e, {"type"})), printable(get_string(e, {"actor"}), 30),
-               short_run_id(get_string(e, {"run"})), summary(e)});
+    table.add({std::to_string(get_int(e, {"seq"}).value_or(0)),
+               std::string(get_string(e, {"time"})).substr(0, 19) + "Z", std::string(get_string(e, {"type"})),
+               printable(get_string(e, {"actor"}), 30), short_run_id(get_string(e, {"run"})), summary(e)});
   write_out(table.text());
   co_return 0;
 }
 
 net::Task<Result<int>> export_all(ApiClient& api, const AuditFlags& flags) {
   net::Headers headers;
-  OJ_CO_TRY(auto stream, co_await api.open("/api/v1/audit/export", std::move(headers), std::chrono::seconds(60)));
+  OJ_CO_TRY(auto stream,
+            co_await api.open("/api/v1/audit/export", std::move(headers), std::chrono::seconds(60)));
   std::string all;
   for (;;) {
     OJ_CO_TRY(const auto bytes, co_await stream.read());
     if (bytes.empty()) break;
-    if (!flags.file.empty()) all += bytes;   // written in one step at the end: half an export must not look whole
-    else if (!write_out(bytes)) co_return kOwnFailure;
+    if (!flags.file.empty())
+      all += bytes;  // written in one step at the end: half an export must not look whole
+    else if (!write_out(bytes))
+      co_return kOwnFailure;
   }
   if (!flags.file.empty()) OJ_CO_CHECK(fs::write_private_file(flags.file, all));
   co_return 0;
@@ -82,9 +87,11 @@ net::Task<Result<int>> verify(ApiClient& api, const Invocation& invocation) {
   if (format == Format::json || format == Format::yaml) {
     print_value(verdict, format);
   } else if (ok) {
-    write_out(fmt::format("The audit is whole: {} records, head {}\n", get_int(verdict, {"events"}).value_or(0), get_string(verdict, {"head"})));
+    write_out(fmt::format("The audit is whole: {} records, head {}\n",
+                          get_int(verdict, {"events"}).value_or(0), get_string(verdict, {"head"})));
   } else {
-    write_err(fmt::format("The audit is BROKEN at record {}: {}\n", get_int(verdict, {"badSeq"}).value_or(0), printable(get_string(verdict, {"problem"}), 500)));
+    write_err(fmt::format("The audit is BROKEN at record {}: {}\n", get_int(verdict, {"badSeq"}).value_or(0),
+                          printable(get_string(verdict, {"problem"}), 500)));
   }
   co_return ok ? 0 : kBroken;
 }
@@ -92,12 +99,17 @@ net::Task<Result<int>> verify(ApiClient& api, const Invocation& invocation) {
 }  // namespace
 
 void add_audit(CLI::App& app, Invocation& invocation) {
-  auto* audit = app.add_subcommand("audit", "Read and check the record of who ran what")->fallthrough()->require_subcommand(1);
+  auto* audit = app.add_subcommand("audit", "Read and check the record of who ran what")
+                    ->fallthrough()
+                    ->require_subcommand(1);
   auto flags = std::make_shared<AuditFlags>();
   const auto action = [&invocation, flags](auto work) {
     return [&invocation, flags, work] {
       invocation.action = [flags, work](Invocation& i) {
-        return with_server(i, [&i, flags, work](net::Loop& /*loop*/, ApiClient& api, const Settings& /*settings*/) { return work(api, i, *flags); });
+        return with_server(
+            i, [&i, flags, work](net::Loop& /*loop*/, ApiClient& api, const Settings& /*settings*/) {
+              return work(api, i, *flags);
+            });
       };
     };
   };
@@ -105,13 +117,21 @@ void add_audit(CLI::App& app, Invocation& invocation) {
   listing->add_option("--run", flags->run, "Only of this run");
   listing->add_option("--actor", flags->actor, "Only by this user");
   listing->add_option("--type", flags->type, "Only of this type, such as run.refused");
-  listing->add_option("--limit", flags->limit, "At most so many (default 100)")->check(CLI::Range(1, 1000000));
-  listing->callback(action([](ApiClient& api, const Invocation& i, const AuditFlags& f) { return list(api, i, f); }));
+  listing->add_option("--limit", flags->limit, "At most so many (default 100)")
+      ->check(CLI::Range(1, 1000000));
+  listing->callback(
+      action([](ApiClient& api, const Invocation& i, const AuditFlags& f) { return list(api, i, f); }));
   auto* exporting = audit->add_subcommand("export", "Write the whole chain as JSON lines")->fallthrough();
   exporting->add_option("file", flags->file, "Where to (default: standard output)");
-  exporting->callback(action([](ApiClient& api, const Invocation& /*i*/, const AuditFlags& f) { return export_all(api, f); }));
-  auto* verifying = audit->add_subcommand("verify", "Check that no record was altered, removed or reordered; exit 1 if one was")->fallthrough();
-  verifying->callback(action([](ApiClient& api, const Invocation& i, const AuditFlags& /*f*/) { return verify(api, i); }));
+  exporting->callback(action(
+      [](ApiClient& api, const Invocation& /*i*/, const AuditFlags& f) { return export_all(api, f); }));
+  auto* verifying =
+      audit
+          ->add_subcommand("verify",
+                           "Check that no record was altered, removed or reordered; exit 1 if one was")
+          ->fallthrough();
+  verifying->callback(
+      action([](ApiClient& api, const Invocation& i, const AuditFlags& /*f*/) { return verify(api, i); }));
 }
 
 }  // namespace oddjob::cli

@@ -21,7 +21,9 @@ int finish(const Result<>& done, const std::string& said) {
 }
 
 std::unexpected<Error> unknown(const std::string& name) {
-  return fail(Errc::not_found, "cli.no_context", fmt::format("there is no context '{}'", printable(name, 100)), "`oddjob context list` shows them");
+  return fail(Errc::not_found, "cli.no_context",
+              fmt::format("there is no context '{}'", printable(name, 100)),
+              "`oddjob context list` shows them");
 }
 
 // Reads the configuration, lets `change` edit it, and writes it.
@@ -49,8 +51,12 @@ int list(const Invocation& i) {
 int show(const Invocation& i) {
   const auto settings = i.settings();
   if (!settings) return finish(fail(settings.error()), {});
-  const std::string_view identity = !settings->token.empty() ? "a token" : !settings->token_file.empty() ? settings->token_file : settings->auth_kubeconfig ? "the kubeconfig's token" : "none";
-  write_out(fmt::format("Context:    {}\nServer:     {}\nNamespace:  {}\nIdentity:   {}\n", settings->context.empty() ? "<none>" : settings->context, settings->server,
+  const std::string_view identity = !settings->token.empty()        ? "a token"
+                                    : !settings->token_file.empty() ? settings->token_file
+                                    : settings->auth_kubeconfig     ? "the kubeconfig's token"
+                                                                    : "none";
+  write_out(fmt::format("Context:    {}\nServer:     {}\nNamespace:  {}\nIdentity:   {}\n",
+                        settings->context.empty() ? "<none>" : settings->context, settings->server,
                         settings->name_space.empty() ? "default" : settings->name_space, identity));
   return 0;
 }
@@ -58,7 +64,9 @@ int show(const Invocation& i) {
 }  // namespace
 
 void add_context(CLI::App& app, Invocation& invocation) {
-  auto* context = app.add_subcommand("context", "Choose which server to talk to, and as whom")->fallthrough()->require_subcommand(1);
+  auto* context = app.add_subcommand("context", "Choose which server to talk to, and as whom")
+                      ->fallthrough()
+                      ->require_subcommand(1);
   auto fields = std::make_shared<CliContext>();
   const auto sub = [&](const char* name, const char* help, std::function<int(const Invocation&)> work) {
     auto* command = context->add_subcommand(name, help);
@@ -67,13 +75,17 @@ void add_context(CLI::App& app, Invocation& invocation) {
   };
   sub("list", "List the contexts", list)->fallthrough();
   sub("show", "Show what is in force now: flags, environment, context", show)->fallthrough();
-  sub("use", "Make a context the current one", [fields](const Invocation& i) {
-    return edit(i, [&](CliConfig& c) -> Result<std::string> {
-      if (c.find(fields->name) == nullptr) return unknown(fields->name);
-      c.current = fields->name;
-      return fmt::format("Using context '{}'\n", fields->name);
-    });
-  })->fallthrough()->add_option("name", fields->name)->required();
+  sub("use", "Make a context the current one",
+      [fields](const Invocation& i) {
+        return edit(i, [&](CliConfig& c) -> Result<std::string> {
+          if (c.find(fields->name) == nullptr) return unknown(fields->name);
+          c.current = fields->name;
+          return fmt::format("Using context '{}'\n", fields->name);
+        });
+      })
+      ->fallthrough()
+      ->add_option("name", fields->name)
+      ->required();
   auto* set = sub("set", "Make or change a context", [fields](const Invocation& i) {
     return edit(i, [&](CliConfig& c) -> Result<std::string> {
       auto* known = c.find(fields->name);
@@ -87,24 +99,36 @@ void add_context(CLI::App& app, Invocation& invocation) {
       if (!i.flags.ca_file.empty()) next.ca_file = i.flags.ca_file;
       if (!i.flags.name_space.empty()) next.name_space = i.flags.name_space;
       next.auth_kubeconfig = next.auth_kubeconfig || fields->auth_kubeconfig;
-      if (next.server.empty()) return fail(Errc::invalid_argument, "cli.no_server", "a context needs a server", "add --server https://oddjob.example.com");
+      if (next.server.empty())
+        return fail(Errc::invalid_argument, "cli.no_server", "a context needs a server",
+                    "add --server https://oddjob.example.com");
       OJ_TRY(const auto url, net::parse_url(next.server));
-      if (url.scheme.empty()) return fail(Errc::invalid_argument, "url.malformed", fmt::format("'{}' is not an http or https URL", printable(next.server, 200)));
-      if (known != nullptr) *known = next;
-      else c.contexts.push_back(next);
+      if (url.scheme.empty())
+        return fail(Errc::invalid_argument, "url.malformed",
+                    fmt::format("'{}' is not an http or https URL", printable(next.server, 200)));
+      if (known != nullptr)
+        *known = next;
+      else
+        c.contexts.push_back(next);
       if (c.current.empty()) c.current = next.name;
       return fmt::format("Context '{}' {}.\n", next.name, known != nullptr ? "changed" : "made");
     });
   });
   set->fallthrough()->add_option("name", fields->name)->required();
-  set->add_flag("--auth-kubeconfig", fields->auth_kubeconfig, "Send the bearer token of the kubeconfig's user");
-  sub("delete", "Forget a context", [fields](const Invocation& i) {
-    return edit(i, [&](CliConfig& c) -> Result<std::string> {
-      if (std::erase_if(c.contexts, [&](const CliContext& x) { return x.name == fields->name; }) == 0) return unknown(fields->name);
-      if (c.current == fields->name) c.current.clear();
-      return fmt::format("Context '{}' deleted.\n", fields->name);
-    });
-  })->fallthrough()->add_option("name", fields->name)->required();
+  set->add_flag("--auth-kubeconfig", fields->auth_kubeconfig,
+                "Send the bearer token of the kubeconfig's user");
+  sub("delete", "Forget a context",
+      [fields](const Invocation& i) {
+        return edit(i, [&](CliConfig& c) -> Result<std::string> {
+          if (std::erase_if(c.contexts, [&](const CliContext& x) { return x.name == fields->name; }) == 0)
+            return unknown(fields->name);
+          if (c.current == fields->name) c.current.clear();
+          return fmt::format("Context '{}' deleted.\n", fields->name);
+        });
+      })
+      ->fallthrough()
+      ->add_option("name", fields->name)
+      ->required();
 }
 
 }  // namespace oddjob::cli

@@ -30,7 +30,8 @@ struct ListFlags {
   int limit = 50;
 };
 
-net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const Settings& settings, const ListFlags& flags) {
+net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const Settings& settings,
+                            const ListFlags& flags) {
   json::array items;
   std::string cursor;
   while (static_cast<int>(items.size()) < flags.limit) {
@@ -67,9 +68,17 @@ net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const 
   Table table(header);
   const auto now = system_clock().now();
   for (const auto& run : items) {
-    std::vector<std::string> row = {short_run_id(get_string(run, {"id"})), std::string(get_string(run, {"state"})), exit_text(run), std::string(get_string(run, {"workload"})),
-                                    printable(get_string(run, {"requester"}), 30), age(get_string(run, {"createdAt"}), now), printable(command_line(run), wide ? 200 : 50)};
-    if (wide) row.insert(row.end(), {std::string(get_string(run, {"namespace"})), std::string(get_string(run, {"jobName"})), printable(get_string(run, {"reason"}), 60)});
+    std::vector<std::string> row = {short_run_id(get_string(run, {"id"})),
+                                    std::string(get_string(run, {"state"})),
+                                    exit_text(run),
+                                    std::string(get_string(run, {"workload"})),
+                                    printable(get_string(run, {"requester"}), 30),
+                                    age(get_string(run, {"createdAt"}), now),
+                                    printable(command_line(run), wide ? 200 : 50)};
+    if (wide)
+      row.insert(row.end(),
+                 {std::string(get_string(run, {"namespace"})), std::string(get_string(run, {"jobName"})),
+                  printable(get_string(run, {"reason"}), 60)});
     table.add(std::move(row));
   }
   write_out(table.text());
@@ -100,12 +109,17 @@ std::string describe(const json::value& run) {
   row("Created", get_string(run, {"createdAt"}));
   row("Started", get_string(run, {"startedAt"}));
   row("Finished", get_string(run, {"finishedAt"}));
-  row("Log", fmt::format("{} bytes{}", get_int(run, {"logBytes"}).value_or(0), get_bool(run, {"logComplete"}) ? ", complete" : ""));
+  row("Log", fmt::format("{} bytes{}", get_int(run, {"logBytes"}).value_or(0),
+                         get_bool(run, {"logComplete"}) ? ", complete" : ""));
   if (const auto* report = find_array(run, {"report"}); report != nullptr && !report->empty()) {
     out += "Changes from the workload:\n";
     for (const auto& item : *report) {
-      if (const auto warning = get_string(item, {"warning"}); !warning.empty()) out += fmt::format("  warning: {}\n", printable(warning, 500));
-      else out += fmt::format("  {} {}: {}\n", get_string(item, {"action"}), printable(get_string(item, {"path"}), 200), printable(get_string(item, {"reason"}), 500));
+      if (const auto warning = get_string(item, {"warning"}); !warning.empty())
+        out += fmt::format("  warning: {}\n", printable(warning, 500));
+      else
+        out += fmt::format("  {} {}: {}\n", get_string(item, {"action"}),
+                           printable(get_string(item, {"path"}), 200),
+                           printable(get_string(item, {"reason"}), 500));
     }
   }
   return out;
@@ -114,32 +128,45 @@ std::string describe(const json::value& run) {
 net::Task<Result<int>> show(ApiClient& api, const Invocation& invocation, std::string id) {
   OJ_CO_TRY(const auto run, co_await api.call("GET", "/api/v1/runs/" + net::percent_encode(id)));
   const auto format = invocation.format();
-  if (format == Format::json || format == Format::yaml) print_value(run, format);
-  else if (format == Format::name) write_out(fmt::format("run/{}\n", get_string(run, {"id"})));
-  else write_out(describe(run));
+  if (format == Format::json || format == Format::yaml)
+    print_value(run, format);
+  else if (format == Format::name)
+    write_out(fmt::format("run/{}\n", get_string(run, {"id"})));
+  else
+    write_out(describe(run));
   co_return 0;
 }
 
 net::Task<Result<int>> cancel(ApiClient& api, const Invocation& invocation, std::string id) {
   const json::value nothing = json::object();
-  OJ_CO_TRY(const auto run, co_await api.call("POST", "/api/v1/runs/" + net::percent_encode(id) + "/cancel", nothing));
+  OJ_CO_TRY(const auto run,
+            co_await api.call("POST", "/api/v1/runs/" + net::percent_encode(id) + "/cancel", nothing));
   const auto format = invocation.format();
   const auto state = parse_run_state(get_string(run, {"state"}));
-  if (format == Format::json || format == Format::yaml) print_value(run, format);
-  else if (format == Format::name) write_out(fmt::format("run/{}\n", get_string(run, {"id"})));
-  else if (state && is_final(*state)) write_out(fmt::format("run {} has ended already: {}\n", short_run_id(get_string(run, {"id"})), get_string(run, {"state"})));
-  else write_out(fmt::format("run {} is being cancelled\n", short_run_id(get_string(run, {"id"}))));
+  if (format == Format::json || format == Format::yaml)
+    print_value(run, format);
+  else if (format == Format::name)
+    write_out(fmt::format("run/{}\n", get_string(run, {"id"})));
+  else if (state && is_final(*state))
+    write_out(fmt::format("run {} has ended already: {}\n", short_run_id(get_string(run, {"id"})),
+                          get_string(run, {"state"})));
+  else
+    write_out(fmt::format("run {} is being cancelled\n", short_run_id(get_string(run, {"id"}))));
   co_return 0;
 }
 
 // A command whose one argument is a run.
-void add_one_run(CLI::App& app, Invocation& invocation, const char* name, const char* help, net::Task<Result<int>> (*work)(ApiClient&, const Invocation&, std::string)) {
+void add_one_run(CLI::App& app, Invocation& invocation, const char* name, const char* help,
+                 net::Task<Result<int>> (*work)(ApiClient&, const Invocation&, std::string)) {
   auto* command = app.add_subcommand(name, help)->fallthrough();
   auto id = std::make_shared<std::string>();
   command->add_option("run", *id, "Run id, or its last 8 characters")->required();
   command->callback([&invocation, id, work] {
     invocation.action = [id, work](Invocation& i) {
-      return with_server(i, [&i, id, work](net::Loop& /*loop*/, ApiClient& api, const Settings& /*settings*/) { return work(api, i, run_id_argument(*id)); });
+      return with_server(i,
+                         [&i, id, work](net::Loop& /*loop*/, ApiClient& api, const Settings& /*settings*/) {
+                           return work(api, i, run_id_argument(*id));
+                         });
     };
   });
 }
@@ -156,12 +183,18 @@ void add_ls(CLI::App& app, Invocation& invocation) {
   command->add_option("--limit", flags->limit, "At most so many (default 50)")->check(CLI::Range(1, 100000));
   command->callback([&invocation, flags] {
     invocation.action = [flags](Invocation& i) {
-      return with_server(i, [&i, flags](net::Loop& /*loop*/, ApiClient& api, const Settings& settings) { return list(api, i, settings, *flags); });
+      return with_server(i, [&i, flags](net::Loop& /*loop*/, ApiClient& api, const Settings& settings) {
+        return list(api, i, settings, *flags);
+      });
     };
   });
 }
 
-void add_show(CLI::App& app, Invocation& invocation) { add_one_run(app, invocation, "show", "Show one run: who, what, why, the Job and what was changed", show); }
-void add_cancel(CLI::App& app, Invocation& invocation) { add_one_run(app, invocation, "cancel", "End a run", cancel); }
+void add_show(CLI::App& app, Invocation& invocation) {
+  add_one_run(app, invocation, "show", "Show one run: who, what, why, the Job and what was changed", show);
+}
+void add_cancel(CLI::App& app, Invocation& invocation) {
+  add_one_run(app, invocation, "cancel", "End a run", cancel);
+}
 
 }  // namespace oddjob::cli

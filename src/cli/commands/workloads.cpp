@@ -10,7 +10,8 @@
 namespace oddjob::cli {
 namespace {
 
-net::Task<Result<int>> workloads(ApiClient& api, const Invocation& invocation, const Settings& settings, bool everywhere) {
+net::Task<Result<int>> workloads(ApiClient& api, const Invocation& invocation, const Settings& settings,
+                                 bool everywhere) {
   json::array items;
   std::string cursor;
   do {
@@ -27,7 +28,9 @@ net::Task<Result<int>> workloads(ApiClient& api, const Invocation& invocation, c
     co_return 0;
   }
   if (items.empty()) {
-    write_err("No workload here lets anybody run anything: none has an oddjob.dev/allowed-teams or allowed-users annotation.\n");
+    write_err(
+        "No workload here lets anybody run anything: none has an oddjob.dev/allowed-teams or allowed-users "
+        "annotation.\n");
     co_return 0;
   }
   Table table({"NAMESPACE", "WORKLOAD", "MAY RUN", "APPROVAL", "ALLOWED"});
@@ -37,8 +40,10 @@ net::Task<Result<int>> workloads(ApiClient& api, const Invocation& invocation, c
       continue;
     }
     const auto problem = get_string(w, {"problem"});
-    table.add({std::string(get_string(w, {"namespace"})), std::string(get_string(w, {"workload"})), get_bool(w, {"mayRun"}) ? "yes" : "no",
-               get_bool(w, {"needsApproval"}) ? "needed" : "", printable(problem.empty() || get_bool(w, {"mayRun"}) ? get_string(w, {"allowed"}) : problem, 120)});
+    table.add(
+        {std::string(get_string(w, {"namespace"})), std::string(get_string(w, {"workload"})),
+         get_bool(w, {"mayRun"}) ? "yes" : "no", get_bool(w, {"needsApproval"}) ? "needed" : "",
+         printable(problem.empty() || get_bool(w, {"mayRun"}) ? get_string(w, {"allowed"}) : problem, 120)});
   }
   if (format != Format::name) write_out(table.text());
   co_return 0;
@@ -55,10 +60,13 @@ net::Task<Result<int>> whoami(ApiClient& api, const Invocation& invocation) {
   if (const auto* list = find_array(me, {"teams"}))
     for (const auto& t : *list)
       if (t.is_string()) teams.emplace_back(printable(sv(t.get_string()), 100));
-  write_out(fmt::format("User:    {}\nTeams:   {}\nServer:  {}\nMethod:  {}\n", printable(get_string(me, {"user"}), 200), teams.empty() ? "<none>" : join(teams, ", "), api.server(),
-                        get_string(me, {"method"})));
-  if (get_bool(me, {"admin"})) write_out("Role:    admin\n");
-  else if (get_bool(me, {"auditor"})) write_out("Role:    auditor\n");
+  write_out(fmt::format(
+      "User:    {}\nTeams:   {}\nServer:  {}\nMethod:  {}\n", printable(get_string(me, {"user"}), 200),
+      teams.empty() ? "<none>" : join(teams, ", "), api.server(), get_string(me, {"method"})));
+  if (get_bool(me, {"admin"}))
+    write_out("Role:    admin\n");
+  else if (get_bool(me, {"auditor"}))
+    write_out("Role:    auditor\n");
   co_return 0;
 }
 
@@ -70,7 +78,9 @@ void add_workloads(CLI::App& app, Invocation& invocation) {
   command->add_flag("-A,--all-namespaces", *everywhere, "In all namespaces");
   command->callback([&invocation, everywhere] {
     invocation.action = [everywhere](Invocation& i) {
-      return with_server(i, [&i, everywhere](net::Loop& /*loop*/, ApiClient& api, const Settings& settings) { return workloads(api, i, settings, *everywhere); });
+      return with_server(i, [&i, everywhere](net::Loop& /*loop*/, ApiClient& api, const Settings& settings) {
+        return workloads(api, i, settings, *everywhere);
+      });
     };
   });
 }
@@ -79,7 +89,9 @@ void add_whoami(CLI::App& app, Invocation& invocation) {
   auto* command = app.add_subcommand("whoami", "Show who the server takes me for")->fallthrough();
   command->callback([&invocation] {
     invocation.action = [](Invocation& i) {
-      return with_server(i, [&i](net::Loop& /*loop*/, ApiClient& api, const Settings& /*settings*/) { return whoami(api, i); });
+      return with_server(i, [&i](net::Loop& /*loop*/, ApiClient& api, const Settings& /*settings*/) {
+        return whoami(api, i);
+      });
     };
   });
 }
