@@ -60,7 +60,8 @@ void Engine::Impl::watch() {
         if (healthy) {
           watch_problems.erase(what);
         } else {
-          watch_problems[what] = why != nullptr ? *why : Error{Errc::unavailable, "runs.not_synced", "no answer", {}};
+          watch_problems[what] =
+              why != nullptr ? *why : Error{Errc::unavailable, "runs.not_synced", "no answer", {}};
         }
       };
     };
@@ -70,11 +71,13 @@ void Engine::Impl::watch() {
     managed.reduce = [](json::value v) { return std::optional(reduce_job(v)); };
     jobs.push_back(std::make_unique<kube::Reflector>(
         client, kube::resources::jobs, managed,
-        [this](kube::WatchEventType type, const json::value& v) { on_job(type, v); }, state_of("Jobs" + where)));
+        [this](kube::WatchEventType type, const json::value& v) { on_job(type, v); },
+        state_of("Jobs" + where)));
     managed.reduce = [](json::value v) { return std::optional(reduce_pod(v)); };
     pods.push_back(std::make_unique<kube::Reflector>(
         client, kube::resources::pods, managed,
-        [this](kube::WatchEventType type, const json::value& v) { on_pod(type, v); }, state_of("Pods" + where)));
+        [this](kube::WatchEventType type, const json::value& v) { on_pod(type, v); },
+        state_of("Pods" + where)));
     for (const auto kind : {WorkloadKind::deployment, WorkloadKind::stateful_set, WorkloadKind::daemon_set,
                             WorkloadKind::cron_job}) {
       kube::ReflectorOptions metadata;
@@ -86,7 +89,8 @@ void Engine::Impl::watch() {
           kind, std::make_unique<kube::Reflector>(
                     client, kube::workload_resource(what), std::move(metadata), kube::Reflector::OnEvent{},
                     [what, where](bool healthy, const Error* why) {
-                      if (!healthy && why != nullptr) spdlog::warn("watching {}s{}: {}", what, where, why->message);
+                      if (!healthy && why != nullptr)
+                        spdlog::warn("watching {}s{}: {}", what, where, why->message);
                     }));
     }
   }
@@ -121,7 +125,8 @@ RunPtr Engine::Impl::adopt(RunPtr r) {
     const auto it = run->pods.find(uid);
     if (it == run->pods.end()) return PodState::running;
     const auto v = find_container(it->second, main_container(run->run, it->second));
-    return v.state == ContainerView::State::terminated || pod_ended(it->second) ? PodState::ended : PodState::running;
+    return v.state == ContainerView::State::terminated || pod_ended(it->second) ? PodState::ended
+                                                                                : PodState::running;
   };
   const auto on_change = [weak] {
     if (const auto run = weak.lock()) {
@@ -146,7 +151,8 @@ net::Task<Result<>> Engine::Impl::start(Ptr self) {
   if (!self->started) {
     auto read = [self] { return self->store.unfinished_runs(); };
     auto unfinished = co_await self->db.offload(read);
-    if (!unfinished) co_return std::unexpected(std::move(unfinished).error().with_context("reading unfinished runs"));
+    if (!unfinished)
+      co_return std::unexpected(std::move(unfinished).error().with_context("reading unfinished runs"));
     for (auto& run : *unfinished) {
       // Under which key it was asked for: a client that saw the crash asks again.
       store::AuditFilter filter;
@@ -180,7 +186,8 @@ net::Task<Result<>> Engine::Impl::start(Ptr self) {
     co_await (*pending)->wait_synced(kSyncSlice);
   }
   if (self->stopping) co_return fail(Errc::cancelled, "runs.stopping", "the server is stopping");
-  for (const auto& [what, why] : self->watch_problems) co_return std::unexpected(why.with_context("watching " + what));
+  for (const auto& [what, why] : self->watch_problems)
+    co_return std::unexpected(why.with_context("watching " + what));
   const auto synced = [](const auto& r) { return r->synced(); };
   if (!std::ranges::all_of(self->jobs, synced) || !std::ranges::all_of(self->pods, synced)) {
     co_return fail(Errc::unavailable, "runs.not_synced",
@@ -252,14 +259,15 @@ net::Task<Result<Run>> Engine::get(const Caller& caller, std::string run_id) {
     auto loading = Impl::load(self, id);
     auto run = co_await std::move(loading);
     if (run && !self->may_see(subject, *run)) {
-      co_return fail(Errc::not_found, "run.not_found", "there is no run " + printable(id, 64) + " that you may see");
+      co_return fail(Errc::not_found, "run.not_found",
+                     "there is no run " + printable(id, 64) + " that you may see");
     }
     co_return run;
   }(impl_, caller.subject, std::move(run_id));
 }
 
-net::Task<Result<store::RunPage>> Engine::list(const Caller& caller, store::RunFilter filter, std::string cursor,
-                                               int limit) {
+net::Task<Result<store::RunPage>> Engine::list(const Caller& caller, store::RunFilter filter,
+                                               std::string cursor, int limit) {
   return Impl::list(impl_, caller.subject, std::move(filter), std::move(cursor), limit);
 }
 
@@ -288,8 +296,10 @@ net::Task<bool> Engine::wait_changed(std::string_view run_id, std::uint64_t seen
   }(impl_, std::string(run_id), seen, timeout);
 }
 
-net::Task<Result<std::string>> Engine::read_log(std::string run_id, std::int64_t offset, std::size_t max_bytes) {
-  return [](Impl::Ptr self, std::string id, std::int64_t from, std::size_t max) -> net::Task<Result<std::string>> {
+net::Task<Result<std::string>> Engine::read_log(std::string run_id, std::int64_t offset,
+                                                std::size_t max_bytes) {
+  return [](Impl::Ptr self, std::string id, std::int64_t from,
+            std::size_t max) -> net::Task<Result<std::string>> {
     const auto r = self->find(id);
     if (r) {
       auto reading = r->log->read(from, max);

@@ -25,32 +25,35 @@ namespace oddjob::runs {
 
 struct EngineOptions {
   const Clock* clock = nullptr;
-  Duration start_timeout = std::chrono::minutes(15);   // a pod that never starts
+  Duration start_timeout = std::chrono::minutes(15);  // a pod that never starts
   Duration retry_min = std::chrono::milliseconds(200), retry_max = std::chrono::seconds(20);
-  std::size_t max_active_runs = 1000;                   // over it: rate_limited "runs.busy"
-  std::size_t max_log_bytes = 1ULL << 30U;              // a run's archive; more is dropped and said
-  std::size_t max_log_line = 1U << 20U;                 // lines pass on in pieces of at most so many bytes
-  std::vector<std::string> namespaces;                  // to watch and serve; empty: all
+  std::size_t max_active_runs = 1000;       // over it: rate_limited "runs.busy"
+  std::size_t max_log_bytes = 1ULL << 30U;  // a run's archive; more is dropped and said
+  std::size_t max_log_line = 1U << 20U;     // lines pass on in pieces of at most so many bytes
+  std::vector<std::string> namespaces;      // to watch and serve; empty: all
 };
 
 struct Caller {
   Subject subject;
-  std::string channel;      // "api", "cli", "web"
-  std::string from;         // peer address
+  std::string channel;  // "api", "cli", "web"
+  std::string from;     // peer address
 };
 
-struct SubmitResult { Run run; bool replayed = false; };
+struct SubmitResult {
+  Run run;
+  bool replayed = false;
+};
 struct DryRunResult {
   render::Rendered rendered;
-  std::vector<std::string> server_warnings;   // what the server-side dry runs said
+  std::vector<std::string> server_warnings;  // what the server-side dry runs said
 };
 
 struct WorkloadInfo {
   WorkloadRef ref;
   bool may_run = false;
-  std::string problem;                        // why not, or what is wrong with its annotations
+  std::string problem;  // why not, or what is wrong with its annotations
   bool needs_approval = false;
-  std::string team_summary;                   // "teams: payments; users: ann"
+  std::string team_summary;  // "teams: payments; users: ann"
 };
 
 class Engine {
@@ -81,8 +84,8 @@ class Engine {
   // nothing. A run that the caller may not see is "run.not_found".
   // Visible to: the requester, those who may run on the workload, admins, auditors.
   net::Task<Result<Run>> get(const Caller& caller, std::string run_id);
-  net::Task<Result<store::RunPage>> list(const Caller& caller, store::RunFilter filter,
-                                         std::string cursor, int limit);
+  net::Task<Result<store::RunPage>> list(const Caller& caller, store::RunFilter filter, std::string cursor,
+                                         int limit);
   net::Task<Result<std::vector<WorkloadInfo>>> workloads(const Caller& caller, std::string name_space);
 
   // Live view of one run. changed() counts every change of its record or its
@@ -94,7 +97,10 @@ class Engine {
   // beyond `offset` now.
   net::Task<Result<std::string>> read_log(std::string run_id, std::int64_t offset, std::size_t max_bytes);
 
-  struct Stats { std::size_t active = 0; std::uint64_t submitted = 0, refused = 0, finished = 0, log_bytes = 0; };
+  struct Stats {
+    std::size_t active = 0;
+    std::uint64_t submitted = 0, refused = 0, finished = 0, log_bytes = 0;
+  };
   [[nodiscard]] Stats stats() const noexcept;
 
  private:

@@ -20,15 +20,15 @@ namespace oddjob::runs {
 
 // A run that has not ended, and what is known of it.
 struct ActiveRun {
-  Run run;                                   // as stored last
-  std::vector<EnvVar> secrets;               // env values that are nowhere else
+  Run run;                      // as stored last
+  std::vector<EnvVar> secrets;  // env values that are nowhere else
   bool values_lost = false;
-  std::optional<RunRequest> request;         // as it came in; after a restart: as recorded
+  std::optional<RunRequest> request;  // as it came in; after a restart: as recorded
 
   // The cluster, as seen last.
   Observation::Job job = Observation::Job::unknown;
-  json::value job_object;                    // reduced
-  std::map<std::string, json::value, std::less<>> pods;   // by uid, reduced
+  json::value job_object;                                // reduced
+  std::map<std::string, json::value, std::less<>> pods;  // by uid, reduced
   std::set<std::string, std::less<>> gone_pods, followed_pods;
   std::vector<json::value> events;
   bool pods_listed = false;
@@ -37,9 +37,9 @@ struct ActiveRun {
   Time waiting_since{};
 
   std::shared_ptr<LogFollower> log;
-  net::Notifier wake;                        // the supervisor has something to look at
-  std::shared_ptr<net::Notifier> changed = std::make_shared<net::Notifier>();   // readers have
-  std::string progress;                      // shown; run.progress is what is stored of it
+  net::Notifier wake;  // the supervisor has something to look at
+  std::shared_ptr<net::Notifier> changed = std::make_shared<net::Notifier>();  // readers have
+  std::string progress;  // shown; run.progress is what is stored of it
   std::chrono::steady_clock::time_point progress_since{}, progress_stored{}, looked{}, events_at{};
   int event_polls = 0;
   bool polling_events = false, starting_recorded = false;
@@ -55,8 +55,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   static net::Task<Result<>> start(Ptr self);
   static net::Task<> stop(Ptr self);
   void watch();
-  void add(Run run);                          // of an earlier process
-  RunPtr adopt(RunPtr r);                     // into active, and begins to supervise it
+  void add(Run run);       // of an earlier process
+  RunPtr adopt(RunPtr r);  // into active, and begins to supervise it
   void retire(const RunPtr& r);
   [[nodiscard]] RunPtr find(std::string_view run_id) const;
   [[nodiscard]] Time now() const { return clock->now(); }
@@ -71,8 +71,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
     render::Rendered rendered;
   };
   // `place`: what stands before it in line counts as active already.
-  static net::Task<Result<Prepared>> prepare(Ptr self, Subject subject, RunRequest request, std::string run_id,
-                                             std::uint64_t place);
+  static net::Task<Result<Prepared>> prepare(Ptr self, Subject subject, RunRequest request,
+                                             std::string run_id, std::uint64_t place);
   static net::Task<Result<json::value>> read_workload(Ptr self, WorkloadRef ref);
   static net::Task<Result<SubmitResult>> record(Ptr self, Caller caller, RunRequest request, std::string key);
   static net::Task<Error> refuse(Ptr self, Caller caller, RunRequest request, Error why);
@@ -114,19 +114,19 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   static net::Task<> sweep(Ptr self, std::string run_id, json::value job);
   void on_job(kube::WatchEventType type, const json::value& job);
   void on_pod(kube::WatchEventType type, const json::value& pod);
-  void saw_job(const RunPtr& r, const json::value& job);     // it is ours, and there
+  void saw_job(const RunPtr& r, const json::value& job);  // it is ours, and there
   void saw_no_job(const RunPtr& r);
   void saw_pod(const RunPtr& r, const json::value& pod, bool gone);
   void touched(const RunPtr& r);
 
   // ---- views.cpp
-  [[nodiscard]] Run view(const ActiveRun& r) const;          // with what is not stored yet
+  [[nodiscard]] Run view(const ActiveRun& r) const;  // with what is not stored yet
   [[nodiscard]] bool may_run_on(const Subject& s, const WorkloadRef& w) const;
   [[nodiscard]] bool may_see(const Subject& s, const Run& run) const;
   static net::Task<Result<Run>> load(Ptr self, std::string run_id);
   static net::Task<Result<Run>> cancel(Ptr self, Caller caller, std::string run_id);
-  static net::Task<Result<store::RunPage>> list(Ptr self, Subject subject, store::RunFilter filter, std::string cursor,
-                                                int limit);
+  static net::Task<Result<store::RunPage>> list(Ptr self, Subject subject, store::RunFilter filter,
+                                                std::string cursor, int limit);
   Result<std::vector<WorkloadInfo>> workloads(const Subject& subject, const std::string& name_space) const;
 
   net::Loop& loop;
@@ -138,9 +138,10 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   Facts facts;
 
   std::map<std::string, RunPtr, std::less<>> active;
-  int reserved = 0;                                           // submits under way
+  int reserved = 0;  // submits under way
   std::uint64_t next_place = 0;
-  std::map<std::string, std::set<std::uint64_t>, std::less<>> reserved_on;   // their places in line, by workload
+  std::map<std::string, std::set<std::uint64_t>, std::less<>>
+      reserved_on;  // their places in line, by workload
   bool started = false, stopping = false;
   int supervising = 0;
   net::Notifier idle;
@@ -149,15 +150,14 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // One a kind and namespace.
   std::vector<std::unique_ptr<kube::Reflector>> jobs, pods;
   std::vector<std::pair<WorkloadKind, std::unique_ptr<kube::Reflector>>> workload_caches;
-  std::map<std::string, Error, std::less<>> watch_problems;   // of jobs and pods, by what is watched
-  std::set<std::string, std::less<>> swept;                   // uids looked at by sweep()
+  std::map<std::string, Error, std::less<>> watch_problems;  // of jobs and pods, by what is watched
+  std::set<std::string, std::less<>> swept;                  // uids looked at by sweep()
 
-  std::unordered_map<std::string, KeyOwner> keys;             // bounded, see keys_order
+  std::unordered_map<std::string, KeyOwner> keys;  // bounded, see keys_order
   std::deque<std::string> keys_order;
 };
 
-
-std::string workload_key(const WorkloadRef& w);               // "namespace/deploy/x"
+std::string workload_key(const WorkloadRef& w);  // "namespace/deploy/x"
 AuditEvent audit_event(std::string type, std::string actor, const Run& run, json::object detail);
 
 }  // namespace oddjob::runs

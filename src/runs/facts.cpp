@@ -58,9 +58,12 @@ std::string selector_text(const json::value& workload) {
 Facts::Facts(kube::Client& client, Duration keep) : client_(client), keep_(keep) {}
 
 template <class T>
-Shared<T> Facts::cached(Cache<T>& cache, const std::string& key, const std::function<net::Task<Result<T>>()>& make) {
+Shared<T> Facts::cached(Cache<T>& cache, const std::string& key,
+                        const std::function<net::Task<Result<T>>()>& make) {
   const auto now = std::chrono::steady_clock::now();
-  const auto stale = [&](const Shared<T>& s) { return s.done() && (s.failed() || now - s.done_at() > keep_); };
+  const auto stale = [&](const Shared<T>& s) {
+    return s.done() && (s.failed() || now - s.done_at() > keep_);
+  };
   if (const auto it = cache.find(key); it != cache.end()) {
     if (!stale(it->second)) return it->second;
     cache.erase(it);
@@ -74,22 +77,25 @@ Shared<T> Facts::cached(Cache<T>& cache, const std::string& key, const std::func
   return fresh;
 }
 
-net::Task<Result<std::vector<json::value>>> Facts::list(kube::Client& client, kube::Resource resource, std::string ns) {
+net::Task<Result<std::vector<json::value>>> Facts::list(kube::Client& client, kube::Resource resource,
+                                                        std::string ns) {
   kube::ListOptions options;
   options.name_space = ns;
   auto listing = client.list(resource, std::move(options));
   auto listed = co_await std::move(listing);
   if (!listed) {
-    co_return std::unexpected(std::move(listed).error().with_context("reading " + resource.plural + " of namespace " + ns));
+    co_return std::unexpected(
+        std::move(listed).error().with_context("reading " + resource.plural + " of namespace " + ns));
   }
   co_return std::move(listed->items);
 }
 
 net::Task<Result<Facts::Namespace>> Facts::read_namespace(kube::Client& client, std::string ns) {
   using Items = std::vector<json::value>;
-  auto services = Shared<Items>::start(client.loop(), "runs.facts", list(client, kube::resources::services, ns));
-  auto budgets =
-      Shared<Items>::start(client.loop(), "runs.facts", list(client, kube::resources::pod_disruption_budgets, ns));
+  auto services =
+      Shared<Items>::start(client.loop(), "runs.facts", list(client, kube::resources::services, ns));
+  auto budgets = Shared<Items>::start(client.loop(), "runs.facts",
+                                      list(client, kube::resources::pod_disruption_budgets, ns));
   auto volumes = Shared<Items>::start(client.loop(), "runs.facts", list(client, claims(), ns));
   Namespace out;
   const auto s = co_await services.wait();
@@ -106,14 +112,15 @@ net::Task<Result<Facts::Namespace>> Facts::read_namespace(kube::Client& client, 
 }
 
 net::Task<Result<std::vector<Facts::Image>>> Facts::read_images(kube::Client& client, std::string ns,
-                                                               std::string selector) {
+                                                                std::string selector) {
   kube::ListOptions options;
   options.name_space = ns;
   options.label_selector = selector;
   auto listing = client.list(kube::resources::pods, std::move(options));
   auto listed = co_await std::move(listing);
   if (!listed) {
-    co_return std::unexpected(std::move(listed).error().with_context("reading the workload's pods in namespace " + ns));
+    co_return std::unexpected(
+        std::move(listed).error().with_context("reading the workload's pods in namespace " + ns));
   }
   std::vector<Image> out;
   for (const auto& pod : listed->items) {
@@ -136,8 +143,9 @@ void Facts::prefetch(const std::string& name_space) {
   cached<Namespace>(namespaces_, name_space, [&] { return read_namespace(client_, name_space); });
 }
 
-net::Task<Result<render::ClusterFacts>> Facts::read(const std::string& name_space, const json::value& workload,
-                                                    const std::string& container, bool with_images) {
+net::Task<Result<render::ClusterFacts>> Facts::read(const std::string& name_space,
+                                                    const json::value& workload, const std::string& container,
+                                                    bool with_images) {
   auto of_namespace =
       cached<Namespace>(namespaces_, name_space, [&] { return read_namespace(client_, name_space); });
   std::optional<Shared<std::vector<Image>>> of_pods;
@@ -163,7 +171,8 @@ net::Task<Result<render::ClusterFacts>> Facts::read(const std::string& name_spac
     if (!*images) co_return std::unexpected(images->error());
     for (const auto& image : **images) {
       // Pods of an earlier or a stuck rollout run another image: they do not count.
-      if (image.container == container && image.written == written) facts.running_image_ids.push_back(image.id);
+      if (image.container == container && image.written == written)
+        facts.running_image_ids.push_back(image.id);
     }
   }
   co_return facts;

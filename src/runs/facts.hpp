@@ -70,16 +70,19 @@ class Facts {
     std::vector<json::value> services, budgets, claims;
   };
   struct Image {
-    std::string container, written, id;   // of one container of a ready pod
+    std::string container, written, id;  // of one container of a ready pod
   };
   template <class T>
   using Cache = std::map<std::string, Shared<T>, std::less<>>;
 
-  static net::Task<Result<std::vector<json::value>>> list(kube::Client& client, kube::Resource resource, std::string ns);
+  static net::Task<Result<std::vector<json::value>>> list(kube::Client& client, kube::Resource resource,
+                                                          std::string ns);
   static net::Task<Result<Namespace>> read_namespace(kube::Client& client, std::string ns);
-  static net::Task<Result<std::vector<Image>>> read_images(kube::Client& client, std::string ns, std::string selector);
+  static net::Task<Result<std::vector<Image>>> read_images(kube::Client& client, std::string ns,
+                                                           std::string selector);
   template <class T>
-  Shared<T> cached(Cache<T>& cache, const std::string& key, const std::function<net::Task<Result<T>>()>& make);
+  Shared<T> cached(Cache<T>& cache, const std::string& key,
+                   const std::function<net::Task<Result<T>>()>& make);
 
   kube::Client& client_;
   Duration keep_;

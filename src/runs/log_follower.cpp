@@ -27,14 +27,14 @@ struct LogFollower::Reading {
   Pod pod;
   LogResume resume;
   bool follow = false;
-  bool clean_end = false;   // the last stream that followed came to an orderly end
+  bool clean_end = false;  // the last stream that followed came to an orderly end
   int notes = 0;
   std::optional<Steady::time_point> missing_since, refused_since;
   Duration backoff{};
 };
 
-LogFollower::LogFollower(kube::Client& client, store::Store& store, net::BlockingPool& db, LogFollowerOptions options,
-                         StateOf state_of, std::function<void()> on_change)
+LogFollower::LogFollower(kube::Client& client, store::Store& store, net::BlockingPool& db,
+                         LogFollowerOptions options, StateOf state_of, std::function<void()> on_change)
     : client_(client),
       store_(store),
       db_(db),
@@ -103,7 +103,9 @@ net::Task<Result<std::string>> LogFollower::read(std::int64_t offset, std::size_
   auto self = shared_from_this();
   if (offset < 0 || offset >= self->length() || max_bytes == 0) co_return std::string();
   if (offset < self->archived_) {
-    auto ask = [self, offset, max_bytes] { return self->store_.read_log(self->options_.run_id, offset, max_bytes); };
+    auto ask = [self, offset, max_bytes] {
+      return self->store_.read_log(self->options_.run_id, offset, max_bytes);
+    };
     auto bytes = co_await self->db_.offload(ask);
     co_return bytes;
   }
@@ -131,7 +133,8 @@ void LogFollower::give_up(std::string why) {
 
 void LogFollower::take(std::string bytes, const store::LogCursor& cursor) {
   if (bytes.empty()) return;
-  const auto room = options_.max_bytes - std::min<std::size_t>(options_.max_bytes, static_cast<std::size_t>(length()));
+  const auto room =
+      options_.max_bytes - std::min<std::size_t>(options_.max_bytes, static_cast<std::size_t>(length()));
   if (bytes.size() > room) {
     bytes.resize(room);
     truncated_ = true;
@@ -158,7 +161,8 @@ net::Task<> LogFollower::keep(Ptr self) {
     Duration wait = std::chrono::minutes(10);
     if (!self->tail_.empty()) {
       const auto left = self->options_.flush_after - since(self->tail_since_);
-      if (self->flush_now_ || self->stopping_ || self->tail_.size() >= self->options_.flush_bytes || left.count() <= 0) {
+      if (self->flush_now_ || self->stopping_ || self->tail_.size() >= self->options_.flush_bytes ||
+          left.count() <= 0) {
         co_await flush(self);
         continue;
       }
@@ -372,9 +376,11 @@ net::Task<LogFollower::Next> LogFollower::open_failed(Ptr self, std::shared_ptr<
   if (state != PodState::running) {
     const bool refused = error.kind == Errc::invalid_argument;
     if (refused && !r->refused_since) r->refused_since = now;
-    const bool silent = std::min(since(self->ended_since_), since(self->last_byte_)) > self->options_.give_up_after;
+    const bool silent =
+        std::min(since(self->ended_since_), since(self->last_byte_)) > self->options_.give_up_after;
     if (silent || (refused && since(*r->refused_since) > kRefusedFor)) {
-      if (!r->clean_end) self->give_up("the log could not be read to its end: " + printable(error.message, 512));
+      if (!r->clean_end)
+        self->give_up("the log could not be read to its end: " + printable(error.message, 512));
       co_return Next::done;
     }
   }

@@ -26,8 +26,8 @@ struct LogFollowerOptions {
   std::size_t max_bytes = 1ULL << 30U;
   std::size_t flush_bytes = 64U << 10U;
   Duration flush_after = std::chrono::milliseconds(200);
-  Duration give_up_after = std::chrono::seconds(30);   // without a byte, after the container's end
-  Duration stuck_after = std::chrono::seconds(5);      // a stream that outlives its container
+  Duration give_up_after = std::chrono::seconds(30);  // without a byte, after the container's end
+  Duration stuck_after = std::chrono::seconds(5);     // a stream that outlives its container
   Duration retry_min = std::chrono::milliseconds(100), retry_max = std::chrono::seconds(5);
 };
 
@@ -45,7 +45,7 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
   // Reads where the archive ends. To be called once, before all else.
   net::Task<Result<>> load();
   void follow(std::string pod_name, std::string pod_uid, std::string container);
-  void poke();   // some pod's state changed
+  void poke();  // some pod's state changed
   // Ends the streams and archives what is in memory; returns when done, or
   // when the database does not take it.
   net::Task<> stop();
@@ -69,12 +69,13 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
   using Steady = std::chrono::steady_clock;
 
   enum class Next { again, done };
-  struct Reading;   // the state of one pod's reading
+  struct Reading;  // the state of one pod's reading
 
   static net::Task<> main(Ptr self);
   static net::Task<> keep(Ptr self);
   static net::Task<> read_pod(Ptr self, Pod pod);
-  static net::Task<Next> read_stream(Ptr self, std::shared_ptr<Reading> r, std::shared_ptr<net::HttpStream> stream);
+  static net::Task<Next> read_stream(Ptr self, std::shared_ptr<Reading> r,
+                                     std::shared_ptr<net::HttpStream> stream);
   static net::Task<Next> open_failed(Ptr self, std::shared_ptr<Reading> r, Error error);
   static net::Task<> pause(Ptr self, std::shared_ptr<Reading> r);
   static net::Task<> flush(Ptr self);
@@ -95,9 +96,9 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
   bool reading_ = false, keeping_ = false, stopping_ = false, truncated_ = false;
   std::string problem_;
 
-  std::int64_t archived_ = 0;        // bytes in the store
-  std::string inflight_, tail_;      // bytes after it: being written, to be written
-  std::string pod_uid_;              // whose they are
+  std::int64_t archived_ = 0;    // bytes in the store
+  std::string inflight_, tail_;  // bytes after it: being written, to be written
+  std::string pod_uid_;          // whose they are
   store::LogCursor tail_cursor_;
   Steady::time_point tail_since_{};
   bool flush_now_ = false, flushing_ = false;
@@ -105,8 +106,8 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
   std::shared_ptr<Reading> current_;
   std::shared_ptr<net::HttpStream> stream_;
   Steady::time_point last_byte_{};
-  Steady::time_point ended_since_{};   // of the pod that is read; zero: it runs
-  net::Notifier poked_, flushed_, wake_keeper_, idle_;   // idle_: main() or keep() ended
+  Steady::time_point ended_since_{};                    // of the pod that is read; zero: it runs
+  net::Notifier poked_, flushed_, wake_keeper_, idle_;  // idle_: main() or keep() ended
 };
 
 }  // namespace oddjob::runs

@@ -40,7 +40,8 @@ std::optional<std::int64_t> parse_log_time(std::string_view s) noexcept {
   if (pos < s.size() && s[pos] == '.') {
     std::int64_t unit = kSecond / 10;
     const std::size_t first = ++pos;
-    for (; pos < s.size() && s[pos] >= '0' && s[pos] <= '9'; ++pos, unit /= 10) nanos += (s[pos] - '0') * unit;
+    for (; pos < s.size() && s[pos] >= '0' && s[pos] <= '9'; ++pos, unit /= 10)
+      nanos += (s[pos] - '0') * unit;
     if (pos == first) return std::nullopt;
   }
   std::int64_t offset = 0;
@@ -53,7 +54,8 @@ std::optional<std::int64_t> parse_log_time(std::string_view s) noexcept {
   } else {
     return std::nullopt;
   }
-  const std::chrono::year_month_day date{std::chrono::year(*y), std::chrono::month(static_cast<unsigned>(*mo)),
+  const std::chrono::year_month_day date{std::chrono::year(*y),
+                                         std::chrono::month(static_cast<unsigned>(*mo)),
                                          std::chrono::day(static_cast<unsigned>(*d))};
   if (!date.ok() || *h > 23 || *mi > 59 || *se > 60 || *y < 1900 || *y > 2200) return std::nullopt;
   const std::int64_t days = std::chrono::sys_days(date).time_since_epoch().count();
@@ -88,7 +90,7 @@ void LogResume::settle(std::string& out) {
   const Place then = std::exchange(place_, Place::stamp);
   seeking_ = false;
   feed(held, out);
-  if (then == Place::hold) return;   // the last held line goes on
+  if (then == Place::hold) return;  // the last held line goes on
   place_ = then;
   stamp_ = cut;
 }
@@ -103,13 +105,18 @@ void LogResume::feed(std::string_view bytes, std::string& out) {
     const bool ends = newline != std::string_view::npos;
     const auto part = ends ? bytes.substr(0, newline + 1) : bytes;
     switch (place_) {
-      case Place::content: pass(part, ends, out); break;
-      case Place::hold: held_.append(part); break;
+      case Place::content:
+        pass(part, ends, out);
+        break;
+      case Place::hold:
+        held_.append(part);
+        break;
       case Place::note:
         if (note_.size() < kMaxNote) note_.append(part.substr(0, kMaxNote - note_.size()));
         break;
       case Place::skip:
-      case Place::stamp: break;
+      case Place::stamp:
+        break;
     }
     if (ends) {
       if (place_ == Place::skip && std::exchange(counts_, false) && ++seen_at_ >= cursor_.lines_at &&
@@ -136,7 +143,7 @@ std::size_t LogResume::take_stamp(std::string_view bytes, std::string& out) {
     const auto at = parse_log_time(stamp_);
     if (!at) break;
     begin_line(*at, out);
-    return c == ' ' ? used + 1 : used;   // the newline of an empty line is content
+    return c == ' ' ? used + 1 : used;  // the newline of an empty line is content
   }
   if (used == bytes.size() && stamp_.size() < kMaxStamp) return used;
   place_ = Place::note;
@@ -155,7 +162,7 @@ void LogResume::seek(std::int64_t at, std::string& out) {
     return;
   }
   if (at == cursor_at_) {
-    held_.clear();   // stood before a line that is archived, and so were archived
+    held_.clear();  // stood before a line that is archived, and so were archived
     if (seen_at_ < cursor_.lines_at) {
       place_ = Place::skip;
       counts_ = true;

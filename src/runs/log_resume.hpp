@@ -59,17 +59,17 @@ class LogResume {
   void pass(std::string_view bytes, bool line_ends, std::string& out);
 
   store::LogCursor cursor_;
-  std::int64_t cursor_at_ = 0;       // its timestamp in nanoseconds
+  std::int64_t cursor_at_ = 0;  // its timestamp in nanoseconds
 
   // The stream that is open.
   Place place_ = Place::stamp;
-  std::string stamp_;                // of the present line, perhaps cut
-  bool seeking_ = false;             // the cursor's line has not come yet
-  std::int64_t seen_at_ = 0;         // complete lines with the cursor's timestamp so far
-  bool counts_ = false;              // the line that is skipped is one of them
-  bool fresh_ = false;               // the present line has given nothing yet
-  std::int64_t drop_ = 0;            // bytes of the present line that are archived
-  std::string held_;                 // raw lines with their timestamps
+  std::string stamp_;         // of the present line, perhaps cut
+  bool seeking_ = false;      // the cursor's line has not come yet
+  std::int64_t seen_at_ = 0;  // complete lines with the cursor's timestamp so far
+  bool counts_ = false;       // the line that is skipped is one of them
+  bool fresh_ = false;        // the present line has given nothing yet
+  std::int64_t drop_ = 0;     // bytes of the present line that are archived
+  std::string held_;          // raw lines with their timestamps
   std::string note_;
 };
 

@@ -1,7 +1,7 @@
 #include "runs/machine.hpp"
 
-#include <algorithm>
 #include <fmt/format.h>
+#include <algorithm>
 
 #include "core/text.hpp"
 #include "runs/objects.hpp"
@@ -84,16 +84,18 @@ Step before_recorded(const Run& run, const Observation& seen, Time now) {
     return end(Kind::finish, cancelled_outcome(run, seen));
   }
   if (seen.job == Job::foreign) {
-    return end(Kind::finish, {RunState::failed, std::nullopt, std::string(reasons::kJobNameTaken),
-                              fmt::format("The name {} is taken by a Job in namespace {} that is not this run's; "
-                                          "nothing was started",
-                                          run.job_name, run.workload.name_space)});
+    return end(Kind::finish,
+               {RunState::failed, std::nullopt, std::string(reasons::kJobNameTaken),
+                fmt::format("The name {} is taken by a Job in namespace {} that is not this run's; "
+                            "nothing was started",
+                            run.job_name, run.workload.name_space)});
   }
   if (seen.job == Job::present) return act(Kind::record_job);
   if (seen.values_lost) {
-    return end(Kind::finish, {RunState::lost, std::nullopt, std::string(reasons::kValuesLost),
-                              "OddJob was restarted before the Job was made, and the values of the environment "
-                              "variables given with the run are kept in memory only; nothing was started"});
+    return end(Kind::finish,
+               {RunState::lost, std::nullopt, std::string(reasons::kValuesLost),
+                "OddJob was restarted before the Job was made, and the values of the environment "
+                "variables given with the run are kept in memory only; nothing was started"});
   }
   std::string progress;
   if (seen.create_error) {
@@ -116,8 +118,8 @@ Step job_gone(const Run& run, const Observation& seen, Time now) {
   if (!seen.pods_listed) return act(Kind::look, run.progress);
   if (auto s = follow_first(run, seen)) return *s;
   if (run.state == RunState::starting && any_started(run, seen)) return act(Kind::mark_running);
-  const Time patience = std::max(seen.job_gone_since.value_or(now) + kGonePatience,
-                                 end_deadline(seen).value_or(Time{}));
+  const Time patience =
+      std::max(seen.job_gone_since.value_or(now) + kGonePatience, end_deadline(seen).value_or(Time{}));
   if (now < patience && (pods_live(run, seen) || !log_done(seen))) {
     return wait_until(patience, run.cancel_requested ? std::string(kCancelling) : std::string());
   }
@@ -126,7 +128,8 @@ Step job_gone(const Run& run, const Observation& seen, Time now) {
   const bool ended_before = job_end(seen.job_object) != JobEnd::none && !being_deleted(seen.job_object);
   if (run.cancel_requested && !ended_before) return end(Kind::finish, cancelled_outcome(run, seen));
   if (auto o = judge(run, seen, false)) return end(Kind::finish, std::move(*o));
-  return end(Kind::finish, run.cancel_requested ? cancelled_outcome(run, seen) : job_deleted_outcome(run, seen));
+  return end(Kind::finish,
+             run.cancel_requested ? cancelled_outcome(run, seen) : job_deleted_outcome(run, seen));
 }
 
 // ---- the Job is there -------------------------------------------------------
@@ -150,13 +153,15 @@ Step suspended_job(const Run& run, const Observation& seen, Time now) {
   // what it did not make nor starts anything twice.
   if (!seen.pods_listed) return act(Kind::look, run.progress);
   if (run.state == RunState::running || !seen.pods.empty()) {
-    return end(Kind::record_result, {RunState::lost, std::nullopt, std::string(reasons::kJobSuspended),
-                                     "Its Job was suspended by somebody else than OddJob after it had been started, "
-                                     "which stops the command"});
+    return end(Kind::record_result,
+               {RunState::lost, std::nullopt, std::string(reasons::kJobSuspended),
+                "Its Job was suspended by somebody else than OddJob after it had been started, "
+                "which stops the command"});
   }
-  return end(Kind::record_result, {RunState::denied, std::nullopt, std::string(reasons::kJobChanged),
-                                   "Its Job was changed by somebody else than OddJob before the command started; "
-                                   "it was not started"});
+  return end(Kind::record_result,
+             {RunState::denied, std::nullopt, std::string(reasons::kJobChanged),
+              "Its Job was changed by somebody else than OddJob before the command started; "
+              "it was not started"});
 }
 
 Step with_job(const Run& run, const Observation& seen, Time now) {
@@ -194,7 +199,8 @@ Step with_job(const Run& run, const Observation& seen, Time now) {
 
   if (run.state == RunState::running) {
     const bool ended = !pods_live(run, seen) && !seen.pods.empty();
-    return wait_until(std::nullopt, ended ? "The command has ended; waiting for the cluster to finish the Job" : "");
+    return wait_until(std::nullopt,
+                      ended ? "The command has ended; waiting for the cluster to finish the Job" : "");
   }
   const Time deadline = seen.waiting_since + seen.start_timeout;
   if (now >= deadline) return end(Kind::record_result, start_timeout_outcome(seen, run.progress));
@@ -212,8 +218,10 @@ bool final_create_error(const Error& e) noexcept {
     case Errc::not_found:
     case Errc::failed_precondition:
     case Errc::too_large:
-    case Errc::unsupported: return true;
-    default: return false;
+    case Errc::unsupported:
+      return true;
+    default:
+      return false;
   }
 }
 

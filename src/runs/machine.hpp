@@ -17,39 +17,39 @@ namespace oddjob::runs {
 
 // What was seen of the cluster. Absent is not the same as unknown.
 struct Observation {
-  enum class Job { unknown, absent, foreign, present };   // foreign: that name, but not our run id and digest
+  enum class Job { unknown, absent, foreign, present };  // foreign: that name, but not our run id and digest
   Job job = Job::unknown;
-  json::value job_object;                    // when present; else as last seen, or null
-  std::vector<json::value> pods;             // of this run, oldest first; gone ones as last seen
-  std::vector<json::value> events;           // of the Job and its pods, oldest first
-  std::optional<Error> create_error;         // the last attempt to create, if it failed
-  bool log_drained = false;                  // the follower has all that there is
+  json::value job_object;             // when present; else as last seen, or null
+  std::vector<json::value> pods;      // of this run, oldest first; gone ones as last seen
+  std::vector<json::value> events;    // of the Job and its pods, oldest first
+  std::optional<Error> create_error;  // the last attempt to create, if it failed
+  bool log_drained = false;           // the follower has all that there is
 
   std::set<std::string, std::less<>> gone_pods;      // uids of those in `pods` that are there no more
   std::set<std::string, std::less<>> followed_pods;  // uids whose log is being, or was, read
   // `pods` was read from the API server itself since the Job ended, went, or was
   // released or suspended.
   bool pods_listed = false;
-  bool values_lost = false;         // env values given on the run died with the process that had them
-  std::optional<Error> refusal;     // why the policy, asked at the moment of starting, says no
+  bool values_lost = false;      // env values given on the run died with the process that had them
+  std::optional<Error> refusal;  // why the policy, asked at the moment of starting, says no
   std::optional<Time> job_gone_since;
-  Time waiting_since{};             // start_timeout counts from here
+  Time waiting_since{};  // start_timeout counts from here
   Duration start_timeout = std::chrono::minutes(15);
 };
 
 // One thing to do. The engine does it, then asks again.
 struct Action {
   enum class Kind {
-    none,          // wait for a change, or until `deadline`
-    create_job,    // POST the recorded manifest (suspended)
-    record_job,    // store job_uid: the Job is ours and exists
-    release_job,   // patch suspend: false, bound to uid and resourceVersion
+    none,         // wait for a change, or until `deadline`
+    create_job,   // POST the recorded manifest (suspended)
+    record_job,   // store job_uid: the Job is ours and exists
+    release_job,  // patch suspend: false, bound to uid and resourceVersion
     mark_running,
-    follow_log,    // of pod `pod_name`
-    delete_job,    // cancel, or end a Job whose main container is done
-    finish,        // store the final state given in `outcome`
-    look,          // read the Job and its pods from the API server itself
-    record_result, // store `outcome` in the record, which stays live; see decided()
+    follow_log,     // of pod `pod_name`
+    delete_job,     // cancel, or end a Job whose main container is done
+    finish,         // store the final state given in `outcome`
+    look,           // read the Job and its pods from the API server itself
+    record_result,  // store `outcome` in the record, which stays live; see decided()
   };
   Kind kind = Kind::none;
   std::string pod_name;
@@ -65,8 +65,8 @@ struct Outcome {
 
 struct Step {
   Action action;
-  std::optional<Outcome> outcome;   // with finish and record_result
-  std::string progress;             // what a waiting user should see now; may be empty
+  std::optional<Outcome> outcome;  // with finish and record_result
+  std::string progress;            // what a waiting user should see now; may be empty
 };
 
 Step next_step(const Run& run, const Observation& seen, Time now);

@@ -28,7 +28,8 @@ void each_secret(json::value& job, std::string_view container, const std::vector
     if (!entry.is_object()) continue;
     const auto name = get_string(entry, {"name"});
     // The last one wins, as it does in a pod.
-    const auto it = std::ranges::find_if(secrets.rbegin(), secrets.rend(), [&](const EnvVar& e) { return e.name == name; });
+    const auto it = std::ranges::find_if(secrets.rbegin(), secrets.rend(),
+                                         [&](const EnvVar& e) { return e.name == name; });
     if (it != secrets.rend()) fn(entry.get_object(), *it);
   }
 }
@@ -51,7 +52,8 @@ std::vector<EnvVar> secret_env(const RunRequest& request) {
 bool had_secret_env(const json::object& recorded) {
   const auto* env = recorded.if_contains("env");
   if (env == nullptr || !env->is_array()) return false;
-  return std::ranges::any_of(env->get_array(), [](const json::value& e) { return find(e, {"sha256"}) != nullptr; });
+  return std::ranges::any_of(env->get_array(),
+                             [](const json::value& e) { return find(e, {"sha256"}) != nullptr; });
 }
 
 void take_values(json::value& job, std::string_view container, const std::vector<EnvVar>& secrets) {
@@ -81,10 +83,11 @@ bool is_ours(const Run& run, const json::value& live) {
   if (run_id_of(live) != run.id) return false;
   if (get_string(live, {"metadata", "annotations", names::kDigestAnnotation}) != run.digest) return false;
   const auto* wanted = container_of(run.job, run.container);
-  if (wanted == nullptr) return true;   // a record without its manifest
+  if (wanted == nullptr) return true;  // a record without its manifest
   const auto* has = container_of(live, run.container);
   if (has == nullptr) return false;
-  return same(find(*wanted, {"command"}), find(*has, {"command"})) && same(find(*wanted, {"args"}), find(*has, {"args"}));
+  return same(find(*wanted, {"command"}), find(*has, {"command"})) &&
+         same(find(*wanted, {"args"}), find(*has, {"args"}));
 }
 
 }  // namespace oddjob::runs

@@ -41,7 +41,8 @@ json::object reduce_metadata(const json::value& object, std::initializer_list<st
   }
   out["labels"] = std::move(labels);
   json::object kept;
-  if (const auto* all = find_object(object, {"metadata", "annotations"})) copy_members(*all, kept, annotations);
+  if (const auto* all = find_object(object, {"metadata", "annotations"}))
+    copy_members(*all, kept, annotations);
   out["annotations"] = std::move(kept);
   return out;
 }
@@ -64,8 +65,12 @@ json::array reduce_containers(const json::value& pod, std::string_view list) {
 
 }  // namespace
 
-std::string_view uid_of(const json::value& object) noexcept { return get_string(object, {"metadata", "uid"}); }
-std::string_view name_of(const json::value& object) noexcept { return get_string(object, {"metadata", "name"}); }
+std::string_view uid_of(const json::value& object) noexcept {
+  return get_string(object, {"metadata", "uid"});
+}
+std::string_view name_of(const json::value& object) noexcept {
+  return get_string(object, {"metadata", "name"});
+}
 std::string_view run_id_of(const json::value& object) noexcept {
   return get_string(object, {"metadata", "labels", names::kRunIdLabel});
 }
@@ -187,7 +192,8 @@ json::value reduce_job(const json::value& job) {
   out["spec"] = std::move(spec);
   json::object status;
   if (const auto* all = find_object(job, {"status"})) {
-    copy_members(*all, status, {"conditions", "startTime", "completionTime", "active", "failed", "succeeded"});
+    copy_members(*all, status,
+                 {"conditions", "startTime", "completionTime", "active", "failed", "succeeded"});
   }
   out["status"] = std::move(status);
   return out;

@@ -15,7 +15,7 @@ namespace oddjob::runs {
 
 std::string_view uid_of(const json::value& object) noexcept;
 std::string_view name_of(const json::value& object) noexcept;
-std::string_view run_id_of(const json::value& object) noexcept;   // its label; empty if none
+std::string_view run_id_of(const json::value& object) noexcept;  // its label; empty if none
 // resourceVersion as a number, 0 where it is none. Versions of one object only grow.
 std::uint64_t version_of(const json::value& object) noexcept;
 bool owned_by(const json::value& pod, std::string_view uid) noexcept;
@@ -41,8 +41,8 @@ std::string main_container(const Run& run, const json::value& pod);
 struct ContainerView {
   enum class State { none, waiting, running, terminated };
   State state = State::none;
-  std::string_view reason, message;     // of that state
-  std::optional<int> exit_code;         // terminated
+  std::string_view reason, message;  // of that state
+  std::optional<int> exit_code;      // terminated
   std::optional<int> signal;
   std::optional<Time> started, finished;
 };
@@ -54,7 +54,7 @@ ContainerView find_container(const json::value& pod, std::string_view name);
 bool has_started(const ContainerView& v) noexcept;
 // Do other containers than `main` still run, now that it has ended?
 bool others_run(const json::value& pod, std::string_view main) noexcept;
-bool pod_ended(const json::value& pod) noexcept;   // phase Succeeded or Failed
+bool pod_ended(const json::value& pod) noexcept;  // phase Succeeded or Failed
 
 // What is kept of Jobs and pods in memory: what the questions above need.
 json::value reduce_job(const json::value& job);

@@ -18,8 +18,8 @@ constexpr std::size_t kMaxEvents = 20;
 constexpr std::size_t kMaxSwept = 10000;
 
 std::string event_time(const json::value& e) {
-  for (const KeyPath path : {KeyPath{"series", "lastObservedTime"}, KeyPath{"lastTimestamp"}, KeyPath{"eventTime"},
-                             KeyPath{"metadata", "creationTimestamp"}}) {
+  for (const KeyPath path : {KeyPath{"series", "lastObservedTime"}, KeyPath{"lastTimestamp"},
+                             KeyPath{"eventTime"}, KeyPath{"metadata", "creationTimestamp"}}) {
     if (const auto t = parse_time(get_string(e, path))) return format_time_micro(*t);
   }
   return {};
@@ -45,7 +45,8 @@ void Engine::Impl::touched(const RunPtr& r) {
 
 void Engine::Impl::saw_job(const RunPtr& r, const json::value& job) {
   const bool same = uid_of(r->job_object) == uid_of(job);
-  if (same && version_of(job) != 0 && version_of(job) < version_of(r->job_object)) return;   // older than what we know
+  if (same && version_of(job) != 0 && version_of(job) < version_of(r->job_object))
+    return;  // older than what we know
   const bool turned = job_end(job) != job_end(r->job_object) || suspended(job) != suspended(r->job_object);
   if (!same || turned) r->pods_listed = false;
   r->job = Observation::Job::present;
@@ -64,7 +65,8 @@ void Engine::Impl::saw_no_job(const RunPtr& r) {
 }
 
 void Engine::Impl::saw_pod(const RunPtr& r, const json::value& pod, bool gone) {
-  if (r->run.job_uid.empty() || !owned_by(pod, r->run.job_uid)) return;   // not of this run's Job, whatever it says
+  if (r->run.job_uid.empty() || !owned_by(pod, r->run.job_uid))
+    return;  // not of this run's Job, whatever it says
   const std::string uid(uid_of(pod));
   if (uid.empty()) return;
   const auto it = r->pods.find(uid);
@@ -87,7 +89,7 @@ void Engine::Impl::on_job(kube::WatchEventType type, const json::value& job) {
   // Before its uid is in the record, only a look decides whether a Job is ours.
   if (r->run.job_uid.empty() || uid_of(job) != r->run.job_uid) return;
   if (type != kube::WatchEventType::deleted) return saw_job(r, job);
-  saw_job(r, job);   // its last state
+  saw_job(r, job);  // its last state
   saw_no_job(r);
 }
 
@@ -132,7 +134,7 @@ net::Task<Result<>> Engine::Impl::look(Ptr self, RunPtr r) {
     self->saw_no_job(r);
     r->job = Observation::Job::foreign;
   }
-  if (r->run.job_uid.empty()) co_return Result<>();   // no pod before that
+  if (r->run.job_uid.empty()) co_return Result<>();  // no pod before that
   kube::ListOptions options;
   options.name_space = ns;
   options.label_selector = std::string(names::kRunIdLabel) + "=" + r->run.id;

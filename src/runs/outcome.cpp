@@ -36,7 +36,8 @@ std::string exit_sentence(const ContainerView& v) {
 std::string memory_limit(const json::value& pod, std::string_view container) {
   if (const auto* all = find_array(pod, {"spec", "containers"})) {
     for (const auto& c : *all) {
-      if (get_string(c, {"name"}) == container) return std::string(get_string(c, {"resources", "limits", "memory"}));
+      if (get_string(c, {"name"}) == container)
+        return std::string(get_string(c, {"resources", "limits", "memory"}));
     }
   }
   return {};
@@ -54,14 +55,16 @@ bool ended_by_deletion(const json::value& pod, const ContainerView& v) {
 std::optional<Outcome> disruption(const json::value& pod, std::optional<int> exit_code) {
   const auto reason = get_string(pod, {"status", "reason"});
   if (reason == "Evicted") {
-    return Outcome{RunState::failed, exit_code, "Evicted",
-                   printable("The pod was evicted: " + std::string(get_string(pod, {"status", "message"})), kMaxText)};
+    return Outcome{
+        RunState::failed, exit_code, "Evicted",
+        printable("The pod was evicted: " + std::string(get_string(pod, {"status", "message"})), kMaxText)};
   }
   if (condition_true(pod, "DisruptionTarget")) {
     const auto* c = condition(pod, "DisruptionTarget");
     const auto why = get_string(*c, {"reason"}, "Disrupted");
-    return Outcome{RunState::failed, exit_code, std::string(why),
-                   printable(fmt::format("The pod was disrupted ({}): {}", why, get_string(*c, {"message"})), kMaxText)};
+    return Outcome{
+        RunState::failed, exit_code, std::string(why),
+        printable(fmt::format("The pod was disrupted ({}): {}", why, get_string(*c, {"message"})), kMaxText)};
   }
   return std::nullopt;
 }
@@ -71,9 +74,11 @@ std::optional<Outcome> failed_init(const json::value& pod) {
   if (all == nullptr) return std::nullopt;
   for (const auto& s : *all) {
     const auto v = container_view(s);
-    if (v.state != State::terminated || v.exit_code.value_or(0) == 0 || v.reason == "ContainerStatusUnknown") continue;
-    std::string text = fmt::format("Init container {} failed before the command could start: exit code {} ({})",
-                                   printable(get_string(s, {"name"}), 64), *v.exit_code, printable(v.reason, 64));
+    if (v.state != State::terminated || v.exit_code.value_or(0) == 0 || v.reason == "ContainerStatusUnknown")
+      continue;
+    std::string text =
+        fmt::format("Init container {} failed before the command could start: exit code {} ({})",
+                    printable(get_string(s, {"name"}), 64), *v.exit_code, printable(v.reason, 64));
     if (const auto more = trim(v.message); !more.empty()) text += ": " + printable(more, kMaxText);
     return Outcome{RunState::failed, std::nullopt, std::string(reasons::kInitFailed), std::move(text)};
   }
@@ -124,20 +129,23 @@ Outcome by_exit(const Run& run, const json::value& pod, const ContainerView& v) 
     const auto limit = memory_limit(pod, main_container(run, pod));
     return {RunState::failed, v.exit_code, "OOMKilled",
             limit.empty() ? "The command was killed because memory ran out"
-                          : "The command was killed because it used more than its memory limit of " + printable(limit, 64)};
+                          : "The command was killed because it used more than its memory limit of " +
+                                printable(limit, 64)};
   }
   if (ended_by_deletion(pod, v)) {
-    return {RunState::failed, no_success(v.exit_code), std::string(reasons::kPodDeleted),
-            fmt::format("The pod was deleted by somebody else than OddJob while the command ran (exit code {})",
-                        v.exit_code.value_or(0))};
+    return {
+        RunState::failed, no_success(v.exit_code), std::string(reasons::kPodDeleted),
+        fmt::format("The pod was deleted by somebody else than OddJob while the command ran (exit code {})",
+                    v.exit_code.value_or(0))};
   }
   if (v.exit_code == 0) return {RunState::succeeded, 0, "Completed", {}};
-  return {RunState::failed, v.exit_code, v.reason.empty() ? "Error" : std::string(v.reason), exit_sentence(v)};
+  return {RunState::failed, v.exit_code, v.reason.empty() ? "Error" : std::string(v.reason),
+          exit_sentence(v)};
 }
 
 // A pod that ended, or went, without its main container having said how.
-Outcome without_exit(const Run& run, const Observation& seen, const json::value* pod, std::string_view job_reason,
-                     std::string_view job_message) {
+Outcome without_exit(const Run& run, const Observation& seen, const json::value* pod,
+                     std::string_view job_reason, std::string_view job_message) {
   if (pod != nullptr) {
     if (auto o = disruption(*pod, std::nullopt)) return *o;
     if (auto o = failed_init(*pod)) return *o;
@@ -151,7 +159,8 @@ Outcome without_exit(const Run& run, const Observation& seen, const json::value*
     }
     const bool started = run.state == RunState::running || main_started(run, *pod);
     return {RunState::lost, std::nullopt, std::string(reasons::kPodDeleted),
-            started ? "The pod was deleted by somebody else than OddJob while the command ran; how it ended is not known"
+            started ? "The pod was deleted by somebody else than OddJob while the command ran; how it ended "
+                      "is not known"
                     : "The pod was deleted by somebody else than OddJob before the command started"};
   }
   if (run.state == RunState::running) {
@@ -161,7 +170,8 @@ Outcome without_exit(const Run& run, const Observation& seen, const json::value*
   std::string text = "The Job failed without a pod";
   if (!job_message.empty()) text += ": " + printable(job_message, kMaxText);
   if (const auto why = last_wait(run, seen); !why.empty()) text += " (" + why + ")";
-  return {RunState::failed, std::nullopt, job_reason.empty() ? "Failed" : printable(job_reason, 128), std::move(text)};
+  return {RunState::failed, std::nullopt, job_reason.empty() ? "Failed" : printable(job_reason, 128),
+          std::move(text)};
 }
 
 std::optional<Outcome> judge_complete(const Run& run, const Observation& seen) {
@@ -188,7 +198,8 @@ std::optional<Outcome> judge_failed(const Run& run, const Observation& seen, boo
     if (pod != nullptr && !seen.gone_pods.contains(uid_of(*pod)) && !pod_ended(*pod)) return std::nullopt;
   }
   if (reason == "DeadlineExceeded") return timed_out(run, seen, pod);
-  if (pod != nullptr && get_string(*pod, {"status", "reason"}) == "DeadlineExceeded") return timed_out(run, seen, pod);
+  if (pod != nullptr && get_string(*pod, {"status", "reason"}) == "DeadlineExceeded")
+    return timed_out(run, seen, pod);
   if (!ended || v.reason == "ContainerStatusUnknown") {
     if (ended && main_started(run, *pod)) return by_exit(run, *pod, v);
     return without_exit(run, seen, pod, reason, message);
@@ -203,7 +214,9 @@ std::optional<Outcome> judge_failed(const Run& run, const Observation& seen, boo
 
 }  // namespace
 
-const json::value* last_pod(const Observation& seen) noexcept { return seen.pods.empty() ? nullptr : &seen.pods.back(); }
+const json::value* last_pod(const Observation& seen) noexcept {
+  return seen.pods.empty() ? nullptr : &seen.pods.back();
+}
 
 bool main_started(const Run& run, const json::value& pod) { return has_started(main_view(run, pod)); }
 
@@ -222,9 +235,12 @@ std::optional<Outcome> judge(const Run& run, const Observation& seen, bool patie
   if (run.job_uid.empty() || seen.job == Job::unknown) return std::nullopt;
   const bool ours = seen.job_object.is_object() && uid_of(seen.job_object) == run.job_uid;
   switch (ours ? job_end(seen.job_object) : JobEnd::none) {
-    case JobEnd::complete: return judge_complete(run, seen);
-    case JobEnd::failed: return judge_failed(run, seen, patient);
-    case JobEnd::none: break;
+    case JobEnd::complete:
+      return judge_complete(run, seen);
+    case JobEnd::failed:
+      return judge_failed(run, seen, patient);
+    case JobEnd::none:
+      break;
   }
   const auto* pod = last_pod(seen);
   if (pod == nullptr) return std::nullopt;
@@ -233,7 +249,8 @@ std::optional<Outcome> judge(const Run& run, const Observation& seen, bool patie
   if (v.state != State::terminated) return std::nullopt;
   if (seen.job == Job::present) {
     // Sidecars that were kept run on: the main container decides, by itself.
-    if (!others_run(*pod, name) || being_deleted(*pod) || v.reason == "ContainerStatusUnknown") return std::nullopt;
+    if (!others_run(*pod, name) || being_deleted(*pod) || v.reason == "ContainerStatusUnknown")
+      return std::nullopt;
     return by_exit(run, *pod, v);
   }
   // The Job went before it could say how it ended. What ended by itself before
@@ -246,7 +263,8 @@ std::optional<Outcome> outcome_of(const Run& run, const Observation& seen) { ret
 
 Outcome cancelled_outcome(const Run& run, const Observation& seen) {
   Outcome o{RunState::cancelled, std::nullopt, std::string(reasons::kCancelled), {}};
-  const std::string by = run.cancelled_by.empty() ? "Cancelled" : "Cancelled by " + printable(run.cancelled_by, 256);
+  const std::string by =
+      run.cancelled_by.empty() ? "Cancelled" : "Cancelled by " + printable(run.cancelled_by, 256);
   const auto* pod = last_pod(seen);
   const bool started = run.state == RunState::running || (pod != nullptr && main_started(run, *pod));
   if (!started) {
@@ -255,7 +273,8 @@ Outcome cancelled_outcome(const Run& run, const Observation& seen) {
   }
   if (pod != nullptr) {
     const auto v = main_view(run, *pod);
-    if (v.state == State::terminated && v.reason != "ContainerStatusUnknown") o.exit_code = no_success(v.exit_code);
+    if (v.state == State::terminated && v.reason != "ContainerStatusUnknown")
+      o.exit_code = no_success(v.exit_code);
   }
   o.message = by + " while the command ran";
   return o;

@@ -34,7 +34,8 @@ net::Task<Result<>> Engine::Impl::change(Ptr self, RunPtr r, Change change) {
       r->wake.notify_all();
       co_return Result<>();
     }
-    if (stored.error().code != "store.conflict" || tries >= 20) co_return std::unexpected(std::move(stored).error());
+    if (stored.error().code != "store.conflict" || tries >= 20)
+      co_return std::unexpected(std::move(stored).error());
     // Somebody was faster: a cancellation against the end, most of all.
     auto read = [self, &r] { return self->store.get_run(r->run.id); };
     auto fresh = co_await self->db.offload(read);

@@ -46,8 +46,10 @@ bool is_refusal(const Error& e) {
     case Errc::not_found:
     case Errc::too_large:
     case Errc::failed_precondition:
-    case Errc::unsupported: return !e.code.starts_with("http.") && !e.code.starts_with("store.");
-    default: return false;
+    case Errc::unsupported:
+      return !e.code.starts_with("http.") && !e.code.starts_with("store.");
+    default:
+      return false;
   }
 }
 
@@ -90,7 +92,8 @@ class Place {
 }  // namespace
 
 Result<> Engine::Impl::accepting(const RunRequest& request) const {
-  if (stopping) return fail(Errc::unavailable, "runs.stopping", "the server is stopping", "try again in a moment");
+  if (stopping)
+    return fail(Errc::unavailable, "runs.stopping", "the server is stopping", "try again in a moment");
   if (!started) {
     return fail(Errc::unavailable, "runs.not_ready", "the server has not taken up its unfinished runs yet",
                 "try again in a moment");
@@ -99,7 +102,8 @@ Result<> Engine::Impl::accepting(const RunRequest& request) const {
   const auto& ns = request.workload.name_space;
   if (!served.empty() && std::ranges::find(served, ns) == served.end()) {
     return fail(Errc::failed_precondition, "runs.namespace_not_served",
-                "this server does not serve namespace " + printable(ns, 64), "it serves: " + join(served, ", "));
+                "this server does not serve namespace " + printable(ns, 64),
+                "it serves: " + join(served, ", "));
   }
   return {};
 }
@@ -111,8 +115,8 @@ int Engine::Impl::active_on(const WorkloadRef& w, std::string_view but_run) cons
   }));
 }
 
-void Engine::Impl::remember_key(const std::string& requester, std::string_view key_hash, std::string_view digest,
-                                std::string_view run_id) {
+void Engine::Impl::remember_key(const std::string& requester, std::string_view key_hash,
+                                std::string_view digest, std::string_view run_id) {
   auto name = key_name(requester, key_hash);
   if (!keys.try_emplace(name, KeyOwner{std::string(digest), std::string(run_id)}).second) return;
   keys_order.push_back(std::move(name));
@@ -122,7 +126,8 @@ void Engine::Impl::remember_key(const std::string& requester, std::string_view k
   }
 }
 
-const Engine::Impl::KeyOwner* Engine::Impl::known_key(const std::string& requester, std::string_view key_hash) const {
+const Engine::Impl::KeyOwner* Engine::Impl::known_key(const std::string& requester,
+                                                      std::string_view key_hash) const {
   const auto it = keys.find(key_name(requester, key_hash));
   return it == keys.end() ? nullptr : &it->second;
 }
@@ -154,8 +159,8 @@ net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subjec
   policy::Circumstances circumstances;
   circumstances.active_runs = self->active_on(ref, run_id);
   if (const auto line = self->reserved_on.find(workload_key(ref)); line != self->reserved_on.end()) {
-    circumstances.active_runs += static_cast<int>(
-        std::distance(line->second.begin(), line->second.lower_bound(place)));
+    circumstances.active_runs +=
+        static_cast<int>(std::distance(line->second.begin(), line->second.lower_bound(place)));
   }
   circumstances.resolved_container = container.value_or(std::string());
   out.decision = policy::decide(subject, out.policy, request, circumstances);
@@ -194,7 +199,8 @@ net::Task<Error> Engine::Impl::refuse(Ptr self, Caller caller, RunRequest reques
   co_return why;
 }
 
-net::Task<Result<SubmitResult>> Engine::Impl::submit(Ptr self, Caller caller, RunRequest request, std::string key) {
+net::Task<Result<SubmitResult>> Engine::Impl::submit(Ptr self, Caller caller, RunRequest request,
+                                                     std::string key) {
   OJ_CO_CHECK(self->accepting(request));
   const std::string requester = caller.subject.user;
   const std::string line = key.empty() ? std::string() : key_name(requester, sha256_hex(key));
@@ -231,7 +237,8 @@ net::Task<Result<SubmitResult>> Engine::Impl::submit(Ptr self, Caller caller, Ru
   co_return std::unexpected(std::move(error));
 }
 
-net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, RunRequest request, std::string key) {
+net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, RunRequest request,
+                                                     std::string key) {
   OJ_CO_CHECK(validate(request));
   if (self->active.size() + static_cast<std::size_t>(self->reserved) >= self->options.max_active_runs) {
     Error busy{Errc::rate_limited, "runs.busy",
@@ -248,8 +255,9 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   if (!prepared) co_return std::unexpected(std::move(prepared).error());
   if (std::holds_alternative<policy::NeedsApproval>(prepared->decision)) {
     co_return fail(Errc::failed_precondition, "approval.unsupported",
-                   to_string(request.workload) + " needs approval (oddjob.dev/approval), and this release of OddJob "
-                   "cannot collect approvals yet, so the run is refused",
+                   to_string(request.workload) +
+                       " needs approval (oddjob.dev/approval), and this release of OddJob "
+                       "cannot collect approvals yet, so the run is refused",
                    "a team of oddjob.dev/break-glass-teams may start it with --break-glass and a reason");
   }
   auto& rendered = prepared->rendered;
@@ -275,36 +283,39 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
 
   const std::string digest = json_digest(run.request);
   const auto* allow = std::get_if<policy::Allow>(&prepared->decision);
-  json::object detail{{"workload", to_string(run.workload)},
-                      {"namespace", run.workload.name_space},
-                      {"workloadUid", uid_of(prepared->workload)},
-                      {"workloadResourceVersion", get_string(prepared->workload, {"metadata", "resourceVersion"})},
-                      {"teams", strings(run.requester_teams)},
-                      {"identifiedBy", to_string(caller.subject.how)},
-                      {"command", strings(run.command)},
-                      {"reason", run.reason},
-                      {"container", run.container},
-                      {"image", run.image},
-                      {"job", run.job_name},
-                      {"digest", run.digest},
-                      {"timeout", format_duration(rendered.timeout)},
-                      {"breakGlass", allow != nullptr && allow->break_glass},
-                      {"channel", caller.channel},
-                      {"from", caller.from},
-                      {"requestDigest", digest}};
+  json::object detail{
+      {"workload", to_string(run.workload)},
+      {"namespace", run.workload.name_space},
+      {"workloadUid", uid_of(prepared->workload)},
+      {"workloadResourceVersion", get_string(prepared->workload, {"metadata", "resourceVersion"})},
+      {"teams", strings(run.requester_teams)},
+      {"identifiedBy", to_string(caller.subject.how)},
+      {"command", strings(run.command)},
+      {"reason", run.reason},
+      {"container", run.container},
+      {"image", run.image},
+      {"job", run.job_name},
+      {"digest", run.digest},
+      {"timeout", format_duration(rendered.timeout)},
+      {"breakGlass", allow != nullptr && allow->break_glass},
+      {"channel", caller.channel},
+      {"from", caller.from},
+      {"requestDigest", digest}};
   if (const auto* env = run.request.if_contains("env")) detail["env"] = *env;
   const std::string key_hash = key.empty() ? std::string() : sha256_hex(key);
   if (!key.empty()) detail["idempotencyKeySha256"] = key_hash;
   auto event = audit_event("run.requested", run.requester, run, std::move(detail));
   if (self->stopping) co_return fail(Errc::unavailable, "runs.stopping", "the server is stopping");
-  auto write = [self, &run, &key, &digest, &event] { return self->store.create_run(run, key, digest, event); };
+  auto write = [self, &run, &key, &digest, &event] {
+    return self->store.create_run(run, key, digest, event);
+  };
   auto created = co_await self->db.offload(write);
   if (!created) co_return std::unexpected(std::move(created).error());
   if (!key.empty()) self->remember_key(run.requester, key_hash, digest, created->run.id);
   if (created->replayed) co_return SubmitResult{std::move(created->run), true};
   run = std::move(created->run);
   r->request = std::move(request);
-  r->job = Observation::Job::absent;   // its name was not known to anybody before
+  r->job = Observation::Job::absent;  // its name was not known to anybody before
   r->waiting_since = now;
   SubmitResult result{run, false};
   if (!self->stopping) self->adopt(std::move(r));
@@ -320,17 +331,19 @@ net::Task<Result<DryRunResult>> Engine::Impl::dry_run(Ptr self, Caller caller, R
   DryRunResult out;
   out.rendered = std::move(prepared->rendered);
   if (const auto* needs = std::get_if<policy::NeedsApproval>(&prepared->decision)) {
-    out.server_warnings.push_back(fmt::format("this run would need {} approval(s), which this release cannot collect",
-                                              needs->approvals));
+    out.server_warnings.push_back(fmt::format(
+        "this run would need {} approval(s), which this release cannot collect", needs->approvals));
   }
   const std::string ns = request.workload.name_space;
   kube::WriteOptions dry;
   dry.dry_run = true;
   json::value pod = json::object{{"apiVersion", "v1"}, {"kind", "Pod"}};
-  if (const auto* meta = oddjob::find(out.rendered.job, {"spec", "template", "metadata"})) pod.get_object()["metadata"] = *meta;
+  if (const auto* meta = oddjob::find(out.rendered.job, {"spec", "template", "metadata"}))
+    pod.get_object()["metadata"] = *meta;
   ensure(pod, {"metadata", "name"}) = out.rendered.job_name;
   ensure(pod, {"metadata", "namespace"}) = ns;
-  if (const auto* spec = oddjob::find(out.rendered.job, {"spec", "template", "spec"})) pod.get_object()["spec"] = *spec;
+  if (const auto* spec = oddjob::find(out.rendered.job, {"spec", "template", "spec"}))
+    pod.get_object()["spec"] = *spec;
   auto job_try = Shared<json::value>::start(
       self->loop, "runs.dry_run", self->client.create(kube::resources::jobs, ns, out.rendered.job, dry));
   auto pod_try = Shared<json::value>::start(
@@ -341,8 +354,9 @@ net::Task<Result<DryRunResult>> Engine::Impl::dry_run(Ptr self, Caller caller, R
   if (!*pod_made) {
     const Error& e = pod_made->error();
     // OddJob itself makes no pods, and so may lack the permission to try.
-    out.server_warnings.push_back((e.code == "kube.forbidden" ? "the pod could not be tried: "
-                                                              : "the pod would be refused: ") + e.message);
+    out.server_warnings.push_back(
+        (e.code == "kube.forbidden" ? "the pod could not be tried: " : "the pod would be refused: ") +
+        e.message);
   }
   co_return out;
 }

@@ -35,12 +35,15 @@ std::optional<Steady::time_point> events_due(const ActiveRun& r) {
     return std::nullopt;
   }
   constexpr std::array kPauses = {400, 1000, 2000, 3000, 5000};
-  const auto pause = kPauses[std::min<std::size_t>(static_cast<std::size_t>(r.event_polls), kPauses.size() - 1)];
+  const auto pause =
+      kPauses[std::min<std::size_t>(static_cast<std::size_t>(r.event_polls), kPauses.size() - 1)];
   return std::max(r.events_at, r.looked) + std::chrono::milliseconds(pause);
 }
 
 // Node clocks count in seconds and may be off: never before `low`, never after `high`.
-Time between(std::optional<Time> t, Time low, Time high) { return std::clamp(t.value_or(high), low, std::max(low, high)); }
+Time between(std::optional<Time> t, Time low, Time high) {
+  return std::clamp(t.value_or(high), low, std::max(low, high));
+}
 
 }  // namespace
 
@@ -85,7 +88,8 @@ net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
     self->show_progress(r, step.progress);
     Steady::time_point until = Steady::now() + kIdleWait;
     if (step.action.deadline) {
-      const auto rest = std::max(Duration(1), std::chrono::ceil<Duration>(*step.action.deadline - self->now()));
+      const auto rest =
+          std::max(Duration(1), std::chrono::ceil<Duration>(*step.action.deadline - self->now()));
       until = std::min(until, Steady::now() + rest);
     }
     if (r->run.progress != r->progress) {
@@ -135,7 +139,8 @@ net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
 net::Task<> Engine::Impl::perform(Ptr self, RunPtr r, Step step) {
   if (!step.progress.empty() && step.action.kind != Kind::look) self->show_progress(r, step.progress);
   switch (step.action.kind) {
-    case Kind::none: break;
+    case Kind::none:
+      break;
     case Kind::look: {
       auto looking = look(self, r);
       const auto looked = co_await std::move(looking);
@@ -211,8 +216,8 @@ net::Task<> Engine::Impl::perform(Ptr self, RunPtr r, Step step) {
         run.exit_code = o.exit_code;
         json::object detail{{"state", to_string(o.state)}, {"reason", o.reason}, {"message", o.message}};
         if (o.exit_code) detail["exitCode"] = *o.exit_code;
-        return std::vector{audit_event(o.state == RunState::denied ? "run.denied" : "run.ending", std::string(kSelf),
-                                       run, std::move(detail))};
+        return std::vector{audit_event(o.state == RunState::denied ? "run.denied" : "run.ending",
+                                       std::string(kSelf), run, std::move(detail))};
       };
       auto recording = persist(self, r, std::move(record));
       co_await std::move(recording);
@@ -246,7 +251,7 @@ net::Task<> Engine::Impl::create_job(Ptr self, RunPtr r) {
   if (final_create_error(made.error())) co_return;
   spdlog::warn("run {}: making Job {}: {}", r->run.id, r->run.job_name, made.error().message);
   co_await back_off(self, r, "The Job could not be made yet: " + made.error().message);
-  r->job = Observation::Job::unknown;   // it may have been made all the same
+  r->job = Observation::Job::unknown;  // it may have been made all the same
 }
 
 // The policy's word at this moment. An error of kind forbidden is a no.
@@ -259,11 +264,14 @@ net::Task<Result<>> Engine::Impl::ask_again(Ptr self, RunPtr r) {
   }
   static const json::object kNone;
   const auto* annotations = find_object(*workload, {"metadata", "annotations"});
-  const auto policy = policy::parse_policy(annotations != nullptr ? *annotations : kNone, to_string(r->run.workload));
+  const auto policy =
+      policy::parse_policy(annotations != nullptr ? *annotations : kNone, to_string(r->run.workload));
   if (!policy) co_return std::unexpected(policy.error());
   if (!r->request) {
     auto request = recorded_request(r->run);
-    if (!request) co_return fail(Errc::forbidden, "run.unreadable", "the recorded request cannot be read: " + request.error().message);
+    if (!request)
+      co_return fail(Errc::forbidden, "run.unreadable",
+                     "the recorded request cannot be read: " + request.error().message);
     r->request = std::move(*request);
   }
   Subject subject;
@@ -277,8 +285,10 @@ net::Task<Result<>> Engine::Impl::ask_again(Ptr self, RunPtr r) {
     co_return fail(Errc::forbidden, deny->code, deny->reason);
   }
   if (std::holds_alternative<policy::NeedsApproval>(decision)) {
-    co_return fail(Errc::forbidden, "approval.unsupported",
-                   to_string(r->run.workload) + " now needs approval (oddjob.dev/approval), which was not so when the run was asked for");
+    co_return fail(
+        Errc::forbidden, "approval.unsupported",
+        to_string(r->run.workload) +
+            " now needs approval (oddjob.dev/approval), which was not so when the run was asked for");
   }
   co_return Result<>();
 }
@@ -312,12 +322,14 @@ net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
   // What is released is what was looked at: any change since makes it a 409,
   // and a change of its specification shows in its generation (never_released).
   json::value patch = json::object{
-      {"metadata", json::object{{"uid", uid_of(r->job_object)},
-                                {"resourceVersion", get_string(r->job_object, {"metadata", "resourceVersion"})}}},
+      {"metadata",
+       json::object{{"uid", uid_of(r->job_object)},
+                    {"resourceVersion", get_string(r->job_object, {"metadata", "resourceVersion"})}}},
       {"spec", json::object{{"suspend", false}}}};
   const std::string ns = r->run.workload.name_space;
   const std::string name = r->run.job_name;
-  auto patching = self->client.patch(kube::resources::jobs, ns, name, kube::PatchType::merge, std::move(patch));
+  auto patching =
+      self->client.patch(kube::resources::jobs, ns, name, kube::PatchType::merge, std::move(patch));
   const auto patched = co_await std::move(patching);
   if (patched) {
     r->backoff = Duration{};
@@ -346,7 +358,7 @@ net::Task<> Engine::Impl::delete_job(Ptr self, RunPtr r) {
   const std::string name = r->run.job_name;
   auto removing = self->client.remove(kube::resources::jobs, ns, name, std::move(options));
   const auto removed = co_await std::move(removing);
-  if (r->job == Observation::Job::present) r->job = Observation::Job::unknown;   // a look tells
+  if (r->job == Observation::Job::present) r->job = Observation::Job::unknown;  // a look tells
   if (removed || removed.error().kind == Errc::conflict) co_return;
   co_await back_off(self, r, "The Job could not be deleted yet: " + removed.error().message);
 }
@@ -377,7 +389,9 @@ net::Task<> Engine::Impl::finish(Ptr self, RunPtr r, Outcome outcome) {
       const std::string why = log->complete() ? "its log could not be read" : log->problem();
       run.message += (run.message.empty() ? "" : ". ") + std::string("The log is incomplete: ") + why;
     }
-    json::object detail{{"state", to_string(run.state)}, {"reason", run.result_reason}, {"logBytes", run.log_bytes},
+    json::object detail{{"state", to_string(run.state)},
+                        {"reason", run.result_reason},
+                        {"logBytes", run.log_bytes},
                         {"logComplete", run.log_complete}};
     if (run.exit_code) detail["exitCode"] = *run.exit_code;
     if (!run.message.empty()) detail["message"] = printable(run.message, 2048);

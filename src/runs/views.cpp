@@ -45,7 +45,8 @@ net::Task<Result<Run>> Engine::Impl::load(Ptr self, std::string id) {
   auto run = co_await self->db.offload(read);
   if (!run) {
     if (run.error().kind == Errc::not_found) {
-      co_return fail(Errc::not_found, "run.not_found", "there is no run " + printable(id, 64) + " that you may see");
+      co_return fail(Errc::not_found, "run.not_found",
+                     "there is no run " + printable(id, 64) + " that you may see");
     }
     co_return run;
   }
@@ -59,11 +60,13 @@ net::Task<Result<Run>> Engine::Impl::cancel(Ptr self, Caller caller, std::string
   if (!run) co_return run;
   const auto& s = caller.subject;
   if (!self->may_see(s, *run)) {
-    co_return fail(Errc::not_found, "run.not_found", "there is no run " + printable(id, 64) + " that you may see");
+    co_return fail(Errc::not_found, "run.not_found",
+                   "there is no run " + printable(id, 64) + " that you may see");
   }
   if (!s.admin && s.user != run->requester && !self->may_run_on(s, run->workload)) {
     co_return fail(Errc::forbidden, "run.not_allowed",
-                   printable(s.user, 256) + " may not cancel this run: only its requester, those who may run on " +
+                   printable(s.user, 256) +
+                       " may not cancel this run: only its requester, those who may run on " +
                        to_string(run->workload) + ", and admins may");
   }
   if (is_final(run->state)) co_return run;
@@ -94,7 +97,7 @@ net::Task<Result<store::RunPage>> Engine::Impl::list(Ptr self, Subject subject, 
   const bool all = subject.admin || subject.auditor || filter.requester == subject.user;
   store::RunPage page;
   page.next_cursor = std::move(cursor);
-  std::map<std::string, bool, std::less<>> runs_there;   // the answer of a workload holds for the whole list
+  std::map<std::string, bool, std::less<>> runs_there;  // the answer of a workload holds for the whole list
   const auto visible = [&](const Run& run) {
     if (all || run.requester == subject.user) return true;
     const auto [it, fresh] = runs_there.try_emplace(workload_key(run.workload), false);
@@ -103,7 +106,9 @@ net::Task<Result<store::RunPage>> Engine::Impl::list(Ptr self, Subject subject, 
   };
   for (int reads = 0; reads < (all ? 1 : kMaxReads); ++reads) {
     const int want = limit - static_cast<int>(page.runs.size());
-    auto read = [self, &filter, &page, want] { return self->store.list_runs(filter, page.next_cursor, want); };
+    auto read = [self, &filter, &page, want] {
+      return self->store.list_runs(filter, page.next_cursor, want);
+    };
     auto more = co_await self->db.offload(read);
     if (!more) co_return more;
     for (auto& run : more->runs) {
@@ -121,7 +126,8 @@ net::Task<Result<store::RunPage>> Engine::Impl::list(Ptr self, Subject subject, 
   co_return page;
 }
 
-Result<std::vector<WorkloadInfo>> Engine::Impl::workloads(const Subject& subject, const std::string& name_space) const {
+Result<std::vector<WorkloadInfo>> Engine::Impl::workloads(const Subject& subject,
+                                                          const std::string& name_space) const {
   const bool any = std::ranges::any_of(workload_caches, [](const auto& c) { return c.second->synced(); });
   if (!any) {
     return fail(Errc::unavailable, "runs.not_ready", "the workloads of the cluster have not been listed yet",
@@ -131,7 +137,8 @@ Result<std::vector<WorkloadInfo>> Engine::Impl::workloads(const Subject& subject
   for (const auto& [kind, cache] : workload_caches) {
     for (const auto& [key, object] : cache->items()) {
       WorkloadInfo info;
-      info.ref = {kind, std::string(get_string(object, {"metadata", "namespace"})), std::string(name_of(object))};
+      info.ref = {kind, std::string(get_string(object, {"metadata", "namespace"})),
+                  std::string(name_of(object))};
       if (!name_space.empty() && info.ref.name_space != name_space) continue;
       const auto* annotations = find_object(object, {"metadata", "annotations"});
       if (annotations == nullptr) continue;

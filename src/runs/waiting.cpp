@@ -28,7 +28,8 @@ const json::value* newest(const std::vector<json::value>& events, std::string_vi
   for (auto it = events.rbegin(); it != events.rend(); ++it) {
     if (!uid.empty() && get_string(*it, {"involvedObject", "uid"}) != uid) continue;
     const auto reason = get_string(*it, {"reason"});
-    if (reason == "FailedScheduling" || reason == "NotTriggerScaleUp") continue;  // its condition says it, while it holds
+    if (reason == "FailedScheduling" || reason == "NotTriggerScaleUp")
+      continue;  // its condition says it, while it holds
     for (const auto r : reasons) {
       if (r.empty() ? get_string(*it, {"type"}) == "Warning" : reason == r) return &*it;
     }
@@ -52,8 +53,8 @@ std::string from_containers(const json::value& pod, std::string_view list, std::
 bool is_native_sidecar(const json::value& pod, std::string_view name) {
   const auto* all = find_array(pod, {"spec", "initContainers"});
   return all != nullptr && std::ranges::any_of(*all, [&](const json::value& c) {
-    return get_string(c, {"name"}) == name && get_string(c, {"restartPolicy"}) == "Always";
-  });
+           return get_string(c, {"name"}) == name && get_string(c, {"restartPolicy"}) == "Always";
+         });
 }
 
 std::string running_init(const json::value& pod) {
@@ -74,11 +75,13 @@ std::string pod_waits(const Observation& seen, const json::value& pod) {
     const auto reason = get_string(*c, {"reason"});
     return say(reason.empty() ? "Unschedulable" : reason, get_string(*c, {"message"}));
   }
-  if (auto text = from_containers(pod, "initContainerStatuses", "Init container "); !text.empty()) return text;
+  if (auto text = from_containers(pod, "initContainerStatuses", "Init container "); !text.empty())
+    return text;
   if (auto text = from_containers(pod, "containerStatuses", ""); !text.empty()) return text;
   if (auto text = running_init(pod); !text.empty()) return text;
   const auto uid = uid_of(pod);
-  if (const auto* e = newest(seen.events, uid, {""})) return say(get_string(*e, {"reason"}), get_string(*e, {"message"}));
+  if (const auto* e = newest(seen.events, uid, {""}))
+    return say(get_string(*e, {"reason"}), get_string(*e, {"message"}));
   const auto* pulling = newest(seen.events, uid, {"Pulling", "Pulled"});
   if (pulling != nullptr && get_string(*pulling, {"reason"}) == "Pulling") {
     return say("Pulling", get_string(*pulling, {"message"}));
@@ -99,11 +102,12 @@ std::string why_waiting(const Observation& seen) {
   if (pod != nullptr) {
     const auto name = get_string(*pod, {"metadata", "annotations", names::kContainerAnnotation});
     const auto* all = find_array(*pod, {"status", "containerStatuses"});
-    const bool started = all != nullptr && std::ranges::any_of(*all, [&](const json::value& s) {
-      const auto state = container_view(s).state;
-      return (name.empty() || get_string(s, {"name"}) == name) &&
-             (state == ContainerView::State::running || state == ContainerView::State::terminated);
-    });
+    const bool started =
+        all != nullptr && std::ranges::any_of(*all, [&](const json::value& s) {
+          const auto state = container_view(s).state;
+          return (name.empty() || get_string(s, {"name"}) == name) &&
+                 (state == ContainerView::State::running || state == ContainerView::State::terminated);
+        });
     if (started || pod_ended(*pod)) return {};
     return pod_waits(seen, *pod);
   }

@@ -19,7 +19,8 @@ class FailingStore final : public store::Store {
   store::Store* real = nullptr;
   std::atomic<bool> fail_writes = false;
 
-  Result<Created> create_run(Run run, std::string_view key, std::string_view digest, AuditEvent event) override {
+  Result<Created> create_run(Run run, std::string_view key, std::string_view digest,
+                             AuditEvent event) override {
     if (fail_writes) return down();
     return real->create_run(std::move(run), key, digest, std::move(event));
   }
@@ -62,7 +63,7 @@ class FailingStore final : public store::Store {
 
 class EngineTest : public ::testing::Test {
  protected:
-  using Run = oddjob::Run;   // not testing::Test's
+  using Run = oddjob::Run;  // not testing::Test's
 
   EngineTest() {
     std::string name = (std::filesystem::temp_directory_path() / "oddjob-runs-XXXXXX").string();
@@ -108,7 +109,7 @@ class EngineTest : public ::testing::Test {
   }
   void crash() {
     engine.reset();
-    client_.reset();   // calls under way end with an error that nobody acts on
+    client_.reset();  // calls under way end with an error that nobody acts on
     run(pause(Duration(60)));
   }
 
@@ -159,7 +160,8 @@ class EngineTest : public ::testing::Test {
   std::string log_of(const std::string& id) { return store_->read_log(id, 0, 1U << 24U).value(); }
   Run finished(const std::string& id) {
     EXPECT_TRUE(until([&] { return is_final(stored(id).state); }))
-        << "state " << to_string(stored(id).state) << ", progress: " << run(engine->get(caller("ann"), id)).value().progress;
+        << "state " << to_string(stored(id).state)
+        << ", progress: " << run(engine->get(caller("ann"), id)).value().progress;
     return stored(id);
   }
   std::vector<std::string> story(const std::string& id) {

@@ -40,8 +40,8 @@ inline Run running() {
 }
 
 // A Job of ours, suspended as it is made.
-inline json::value job(std::string_view spec = R"({"suspend": true, "backoffLimit": 0})", std::string_view status = "{}",
-                       int generation = 1) {
+inline json::value job(std::string_view spec = R"({"suspend": true, "backoffLimit": 0})",
+                       std::string_view status = "{}", int generation = 1) {
   json::value v = js(R"({"metadata": {"name": "oj-pay-bbbbbbbb", "namespace": "shop", "uid": "job-uid",
       "resourceVersion": "10", "labels": {"oddjob.dev/run-id": "aaaaaaaaaabbbbbbbbbb"},
       "annotations": {"oddjob.dev/digest": "sha256:d"}}})");
@@ -64,7 +64,8 @@ inline json::value failed(std::string_view reason, std::string_view message = ""
 }
 
 // `status`: of the pod; `meta`: merged into its metadata.
-inline json::value pod(std::string_view status, std::string_view uid = "pod-1", std::string_view meta = "{}") {
+inline json::value pod(std::string_view status, std::string_view uid = "pod-1",
+                       std::string_view meta = "{}") {
   json::value v = js(R"({"metadata": {"namespace": "shop", "creationTimestamp": "2026-01-02T03:00:01Z",
       "labels": {"oddjob.dev/run-id": "aaaaaaaaaabbbbbbbbbb"},
       "annotations": {"oddjob.dev/main-container": "main"},
@@ -77,9 +78,11 @@ inline json::value pod(std::string_view status, std::string_view uid = "pod-1", 
   ensure(v, {"status"}) = js(status);
   return v;
 }
-inline json::value pod_waiting(std::string_view reason, std::string_view message = "", std::string_view uid = "pod-1") {
+inline json::value pod_waiting(std::string_view reason, std::string_view message = "",
+                               std::string_view uid = "pod-1") {
   json::value v = pod(R"({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "True"}],
-      "containerStatuses": [{"name": "main", "state": {"waiting": {}}}]})", uid);
+      "containerStatuses": [{"name": "main", "state": {"waiting": {}}}]})",
+                      uid);
   auto& w = v.at("status").at("containerStatuses").at(0).at("state").at("waiting").get_object();
   w["reason"] = reason;
   if (!message.empty()) w["message"] = message;
@@ -87,12 +90,14 @@ inline json::value pod_waiting(std::string_view reason, std::string_view message
 }
 inline json::value pod_running(std::string_view uid = "pod-1") {
   return pod(R"({"phase": "Running", "containerStatuses":
-      [{"name": "main", "state": {"running": {"startedAt": "2026-01-02T03:00:05Z"}}}]})", uid);
+      [{"name": "main", "state": {"running": {"startedAt": "2026-01-02T03:00:05Z"}}}]})",
+             uid);
 }
 inline json::value pod_exited(int code, std::string_view reason = "", std::string_view uid = "pod-1",
                               std::string_view meta = "{}") {
   json::value v = pod(R"({"containerStatuses": [{"name": "main", "state": {"terminated":
-      {"startedAt": "2026-01-02T03:00:05Z", "finishedAt": "2026-01-02T03:00:09Z"}}}]})", uid, meta);
+      {"startedAt": "2026-01-02T03:00:05Z", "finishedAt": "2026-01-02T03:00:09Z"}}}]})",
+                      uid, meta);
   v.at("status").get_object()["phase"] = code == 0 ? "Succeeded" : "Failed";
   auto& t = v.at("status").at("containerStatuses").at(0).at("state").at("terminated").get_object();
   t["exitCode"] = code;

@@ -9,7 +9,7 @@ namespace oddjob::runs {
 namespace {
 
 struct Line {
-  std::string stamp, text;   // text with its newline, if it has one
+  std::string stamp, text;  // text with its newline, if it has one
 };
 
 std::string stamp(int second, int nanos) {
@@ -71,7 +71,7 @@ TEST(LogResume, KeepsEveryByteWhateverTheCutsOfTheStream) {
 
 TEST(LogResume, ARestartAtAnyByteLosesNothingAndRepeatsNothing) {
   auto log = sample();
-  log.erase(log.begin() + 7);   // the same nanosecond on both sides of a disorder is beyond the cursor
+  log.erase(log.begin() + 7);  // the same nanosecond on both sides of a disorder is beyond the cursor
   const std::string sent = wire(log);
   for (std::size_t cut = 0; cut <= sent.size(); ++cut) {
     LogResume before;
@@ -81,8 +81,8 @@ TEST(LogResume, ARestartAtAnyByteLosesNothingAndRepeatsNothing) {
     const std::string again = wire_since(log, since_time(before.cursor()));
     for (const char c : again) after.feed(std::string_view(&c, 1), archive);
     after.settle(archive);
-    ASSERT_EQ(archive, plain(log)) << "cut at " << cut << ", resumed from " << before.cursor().timestamp << " "
-                                   << before.cursor().lines_at << " " << before.cursor().partial;
+    ASSERT_EQ(archive, plain(log)) << "cut at " << cut << ", resumed from " << before.cursor().timestamp
+                                   << " " << before.cursor().lines_at << " " << before.cursor().partial;
   }
 }
 

@@ -53,9 +53,9 @@ struct Case {
   Run run;
   Observation seen;
   Kind does;
-  std::optional<RunState> ends_as = {};   // with finish and record_result
+  std::optional<RunState> ends_as = {};  // with finish and record_result
   std::string_view reason = {};
-  Duration after = Duration{0};           // since kNow
+  Duration after = Duration{0};  // since kNow
 };
 
 void check(const std::vector<Case>& cases) {
@@ -82,7 +82,8 @@ TEST(Machine, ARunThatHasEndedIsLeftAlone) {
                            RunState::lost, RunState::denied, RunState::expired}) {
     oddjob::Run r = cancelled(recorded());
     r.state = state;
-    for (const auto& o : {seen_nothing(), absent(), foreign(), seen(job()), seen(released(), {pod_running()})}) {
+    for (const auto& o :
+         {seen_nothing(), absent(), foreign(), seen(job()), seen(released(), {pod_running()})}) {
       EXPECT_EQ(static_cast<int>(next_step(r, o, kNow).action.kind), static_cast<int>(Kind::none));
     }
   }
@@ -109,7 +110,8 @@ TEST(Machine, BeforeTheJobIsRecordedItHasNeverRun) {
       {"cancelled in time", cancelled(starting()), absent(), Kind::finish, RunState::cancelled},
       {"cancelled, name taken", cancelled(starting()), foreign(), Kind::finish, RunState::cancelled},
       {"cancelled, but made", cancelled(starting()), seen(job()), Kind::delete_job},
-      {"env values died with the process", starting(), lost, Kind::finish, RunState::lost, reasons::kValuesLost},
+      {"env values died with the process", starting(), lost, Kind::finish, RunState::lost,
+       reasons::kValuesLost},
       {"env values not needed any more", starting(), lost_but_there, Kind::record_job},
       {"cancelled and values lost", cancelled(starting()), lost, Kind::finish, RunState::cancelled},
   });
@@ -117,28 +119,34 @@ TEST(Machine, BeforeTheJobIsRecordedItHasNeverRun) {
 
 TEST(Machine, ARefusedCreateEndsTheRunAndATransientOneIsRepeated) {
   check({
-      {"quota", starting(), create_failed(Errc::forbidden, "kube.quota", "exceeded quota: jobs"), Kind::finish,
-       RunState::failed, reasons::kCreateRefused},
-      {"admission", starting(), create_failed(Errc::forbidden, "kube.admission", "webhook says no"), Kind::finish,
-       RunState::failed, reasons::kCreateRefused},
-      {"rbac", starting(), create_failed(Errc::forbidden, "kube.forbidden", "cannot create jobs"), Kind::finish,
-       RunState::failed, reasons::kCreateRefused},
-      {"invalid", starting(), create_failed(Errc::failed_precondition, "kube.invalid", "spec.x: bad"), Kind::finish,
-       RunState::failed, reasons::kCreateRefused},
-      {"namespace gone", starting(), create_failed(Errc::not_found, "kube.not_found", "namespaces shop"), Kind::finish,
-       RunState::failed, reasons::kCreateRefused},
-      {"server error", starting(), create_failed(Errc::unavailable, "kube.server_error", "etcd"), Kind::create_job},
-      {"connection", starting(), create_failed(Errc::unavailable, "http.connect", "refused"), Kind::create_job},
-      {"timeout", starting(), create_failed(Errc::deadline_exceeded, "http.timeout", "slow"), Kind::create_job},
+      {"quota", starting(), create_failed(Errc::forbidden, "kube.quota", "exceeded quota: jobs"),
+       Kind::finish, RunState::failed, reasons::kCreateRefused},
+      {"admission", starting(), create_failed(Errc::forbidden, "kube.admission", "webhook says no"),
+       Kind::finish, RunState::failed, reasons::kCreateRefused},
+      {"rbac", starting(), create_failed(Errc::forbidden, "kube.forbidden", "cannot create jobs"),
+       Kind::finish, RunState::failed, reasons::kCreateRefused},
+      {"invalid", starting(), create_failed(Errc::failed_precondition, "kube.invalid", "spec.x: bad"),
+       Kind::finish, RunState::failed, reasons::kCreateRefused},
+      {"namespace gone", starting(), create_failed(Errc::not_found, "kube.not_found", "namespaces shop"),
+       Kind::finish, RunState::failed, reasons::kCreateRefused},
+      {"server error", starting(), create_failed(Errc::unavailable, "kube.server_error", "etcd"),
+       Kind::create_job},
+      {"connection", starting(), create_failed(Errc::unavailable, "http.connect", "refused"),
+       Kind::create_job},
+      {"timeout", starting(), create_failed(Errc::deadline_exceeded, "http.timeout", "slow"),
+       Kind::create_job},
       {"html", starting(), create_failed(Errc::unavailable, "kube.not_json", "text/html"), Kind::create_job},
       {"10 GB body", starting(), create_failed(Errc::too_large, "http.too_large", "body"), Kind::create_job},
-      {"token expired", starting(), create_failed(Errc::unauthenticated, "kube.unauthorized", "401"), Kind::create_job},
-      {"for too long", starting(), create_failed(Errc::unavailable, "kube.server_error", "etcd"), Kind::finish,
-       RunState::failed, reasons::kStartTimeout, minutes(15)},
+      {"token expired", starting(), create_failed(Errc::unauthenticated, "kube.unauthorized", "401"),
+       Kind::create_job},
+      {"for too long", starting(), create_failed(Errc::unavailable, "kube.server_error", "etcd"),
+       Kind::finish, RunState::failed, reasons::kStartTimeout, minutes(15)},
   });
-  const auto step = next_step(starting(), create_failed(Errc::forbidden, "kube.quota", "exceeded quota: jobs"), kNow);
+  const auto step =
+      next_step(starting(), create_failed(Errc::forbidden, "kube.quota", "exceeded quota: jobs"), kNow);
   EXPECT_NE(step.outcome->message.find("exceeded quota: jobs"), std::string::npos);
-  const auto waits = next_step(starting(), create_failed(Errc::unavailable, "http.connect", "no route"), kNow);
+  const auto waits =
+      next_step(starting(), create_failed(Errc::unavailable, "http.connect", "no route"), kNow);
   EXPECT_NE(waits.progress.find("no route"), std::string::npos) << "the user sees why it takes so long";
 }
 
@@ -146,20 +154,22 @@ TEST(Machine, ARecordedJobIsReleasedOnceAndOnlyAsItWasMade) {
   check({
       {"suspended as made", recorded(), seen(job()), Kind::release_job},
       {"cancelled first", cancelled(recorded()), seen(job()), Kind::delete_job},
-      {"policy says no", recorded(), refused(seen(job())), Kind::record_result, RunState::denied, reasons::kPolicyDenied},
+      {"policy says no", recorded(), refused(seen(job())), Kind::record_result, RunState::denied,
+       reasons::kPolicyDenied},
       {"cancelled and refused", cancelled(recorded()), refused(seen(job())), Kind::delete_job},
-      {"not within the time", recorded(), seen(job()), Kind::record_result, RunState::failed, reasons::kStartTimeout,
-       minutes(15)},
-      {"changed by somebody", recorded(), seen(job(R"({"suspend": true, "parallelism": 5})", "{}", 2)), Kind::look},
+      {"not within the time", recorded(), seen(job()), Kind::record_result, RunState::failed,
+       reasons::kStartTimeout, minutes(15)},
+      {"changed by somebody", recorded(), seen(job(R"({"suspend": true, "parallelism": 5})", "{}", 2)),
+       Kind::look},
       {"changed by somebody, no pod", recorded(), listed(seen(job(R"({"suspend": true})", "{}", 2))),
        Kind::record_result, RunState::denied, reasons::kJobChanged},
       {"suspended again, its pod was made", recorded(),
-       listed(seen(suspended_again(), {pod_waiting("ContainerCreating")})), Kind::record_result, RunState::lost,
-       reasons::kJobSuspended},
+       listed(seen(suspended_again(), {pod_waiting("ContainerCreating")})), Kind::record_result,
+       RunState::lost, reasons::kJobSuspended},
       {"suspended while it ran", running(), listed(followed(seen(suspended_again(), {pod_running()}), false)),
        Kind::record_result, RunState::lost, reasons::kJobSuspended},
-      {"suspended while it ran, pod not seen", running(), listed(seen(suspended_again())), Kind::record_result,
-       RunState::lost, reasons::kJobSuspended},
+      {"suspended while it ran, pod not seen", running(), listed(seen(suspended_again())),
+       Kind::record_result, RunState::lost, reasons::kJobSuspended},
       {"cancelled meanwhile", cancelled(recorded()), listed(seen(suspended_again())), Kind::delete_job},
       {"a refusal after the start is too late", recorded(), refused(seen(released())), Kind::none},
   });
@@ -175,31 +185,35 @@ TEST(Machine, AJobThatIsGoneAfterItsUidWasRecordedIsNeverMadeAgain) {
   foreign_gone.job = Observation::Job::foreign;
   check({
       {"pods not looked at yet", recorded(), absent(), Kind::look},
-      {"gone before the start", recorded(), gone(absent()), Kind::finish, RunState::lost, reasons::kJobDeleted},
+      {"gone before the start", recorded(), gone(absent()), Kind::finish, RunState::lost,
+       reasons::kJobDeleted},
       {"gone while running", running(), gone(absent()), Kind::finish, RunState::lost, reasons::kJobDeleted},
-      {"another of that name", recorded(), listed(seen(other)), Kind::finish, RunState::lost, reasons::kJobDeleted},
+      {"another of that name", recorded(), listed(seen(other)), Kind::finish, RunState::lost,
+       reasons::kJobDeleted},
       {"foreign of that name", recorded(), foreign_gone, Kind::finish, RunState::lost, reasons::kJobDeleted},
       {"cancelled", cancelled(recorded()), gone(absent()), Kind::finish, RunState::cancelled},
       {"cancelled while running", cancelled(running()), gone(absent()), Kind::finish, RunState::cancelled},
       {"refused before", with_result(recorded(), reasons::kPolicyDenied), gone(absent()), Kind::finish,
        RunState::denied},
-      {"refused before, then cancelled", cancelled(with_result(recorded(), reasons::kPolicyDenied)), gone(absent()),
-       Kind::finish, RunState::denied},
-      {"its pod still runs", running(), followed(gone(seen(released(), {pod_running()}), false), false), Kind::none},
-      {"its pod never ends", running(), followed(gone(seen(released(), {pod_running()}), false), false), Kind::finish,
-       RunState::lost, reasons::kJobDeleted, seconds(121)},
+      {"refused before, then cancelled", cancelled(with_result(recorded(), reasons::kPolicyDenied)),
+       gone(absent()), Kind::finish, RunState::denied},
+      {"its pod still runs", running(), followed(gone(seen(released(), {pod_running()}), false), false),
+       Kind::none},
+      {"its pod never ends", running(), followed(gone(seen(released(), {pod_running()}), false), false),
+       Kind::finish, RunState::lost, reasons::kJobDeleted, seconds(121)},
       {"log not read yet", running(), followed(gone(seen(released(), {pod_exited(143)})), false), Kind::none},
-      {"its pod's log was never opened", running(), gone(seen(released(), {pod_running()}), false), Kind::follow_log},
-      {"started, but not recorded so", recorded(), followed(gone(seen(released(), {pod_running()}), false), false),
-       Kind::mark_running},
+      {"its pod's log was never opened", running(), gone(seen(released(), {pod_running()}), false),
+       Kind::follow_log},
+      {"started, but not recorded so", recorded(),
+       followed(gone(seen(released(), {pod_running()}), false), false), Kind::mark_running},
       {"it was complete before it went", running(), followed(gone(seen(complete(), {pod_exited(0)})), true),
        Kind::finish, RunState::succeeded},
       {"complete, then cancelled, then gone", cancelled(running()),
        followed(gone(seen(complete(), {pod_exited(0)})), true), Kind::finish, RunState::succeeded},
       {"the command had ended by itself", running(), followed(gone(seen(released(), {pod_exited(3)})), true),
        Kind::finish, RunState::failed, "Error"},
-      {"cancelled after that", cancelled(running()), followed(gone(seen(released(), {pod_exited(143)})), true),
-       Kind::finish, RunState::cancelled},
+      {"cancelled after that", cancelled(running()),
+       followed(gone(seen(released(), {pod_exited(143)})), true), Kind::finish, RunState::cancelled},
   });
 }
 
@@ -213,7 +227,8 @@ TEST(Machine, FollowsTheLogFirstThenSaysThatItRuns) {
       {"pod runs", recorded(), seen(released(), {pod_running()}), Kind::follow_log},
       {"followed", recorded(), followed(seen(released(), {pod_running()}), false), Kind::mark_running},
       {"a fast pod that has ended already", recorded(), seen(complete(), {pod_exited(0)}), Kind::follow_log},
-      {"a fast pod, followed", recorded(), followed(seen(complete(), {pod_exited(0)}), true), Kind::mark_running},
+      {"a fast pod, followed", recorded(), followed(seen(complete(), {pod_exited(0)}), true),
+       Kind::mark_running},
       {"runs", running(), followed(seen(released(), {pod_running()}), false), Kind::none},
       {"after a restart the log is taken up", running(), seen(released(), {pod_running()}), Kind::follow_log},
       {"retries: each pod in its turn", running(), both, Kind::follow_log},
@@ -226,14 +241,16 @@ TEST(Machine, FollowsTheLogFirstThenSaysThatItRuns) {
 TEST(Machine, EndsOnlyWhenTheLogIsReadToItsEnd) {
   check({
       {"success, log open", running(), followed(seen(complete(), {pod_exited(0)}), false), Kind::none},
-      {"success", running(), followed(seen(complete(), {pod_exited(0)}), true), Kind::finish, RunState::succeeded},
-      {"failure", running(), followed(seen(failed("BackoffLimitExceeded"), {pod_exited(3)}), true), Kind::finish,
-       RunState::failed, "Error"},
+      {"success", running(), followed(seen(complete(), {pod_exited(0)}), true), Kind::finish,
+       RunState::succeeded},
+      {"failure", running(), followed(seen(failed("BackoffLimitExceeded"), {pod_exited(3)}), true),
+       Kind::finish, RunState::failed, "Error"},
       {"failure, log open", running(), followed(seen(failed("BackoffLimitExceeded"), {pod_exited(3)}), false),
        Kind::none},
-      {"the command ended, the Job not yet", running(), followed(seen(released(), {pod_exited(3)}), true), Kind::none},
-      {"cancelled too late", cancelled(running()), followed(seen(complete(), {pod_exited(0)}), true), Kind::finish,
-       RunState::succeeded},
+      {"the command ended, the Job not yet", running(), followed(seen(released(), {pod_exited(3)}), true),
+       Kind::none},
+      {"cancelled too late", cancelled(running()), followed(seen(complete(), {pod_exited(0)}), true),
+       Kind::finish, RunState::succeeded},
   });
 }
 
@@ -243,7 +260,8 @@ TEST(Machine, AnEndWhosePodHasNotSpokenIsLookedAtAndWaitedFor) {
   const auto late = followed(seen(failed("DeadlineExceeded"), {ending}), false);
   auto done = followed(listed(seen(failed("DeadlineExceeded"), {ending})), true);
   check({
-      {"the watches are not in step", running(), followed(seen(complete(), {pod_running()}), false), Kind::look},
+      {"the watches are not in step", running(), followed(seen(complete(), {pod_running()}), false),
+       Kind::look},
       {"deadline: the pod is being ended", running(), late, Kind::look},
       {"it has its grace", running(), listed(late), Kind::none, {}, {}, seconds(60)},
       {"and no more", running(), done, Kind::finish, RunState::timed_out, "DeadlineExceeded", seconds(91)},
@@ -260,17 +278,19 @@ TEST(Machine, CancelWorksInEveryState) {
       {"pending approval", cancelled(awaiting), absent(), Kind::finish, RunState::cancelled},
       {"pending approval, suspended Job", cancelled(awaiting), seen(job()), Kind::delete_job},
       {"no pod yet", cancelled(recorded()), seen(released()), Kind::delete_job},
-      {"waiting pod", cancelled(recorded()), seen(released(), {pod_waiting("ImagePullBackOff")}), Kind::delete_job},
+      {"waiting pod", cancelled(recorded()), seen(released(), {pod_waiting("ImagePullBackOff")}),
+       Kind::delete_job},
       {"running: the log is held on to first", cancelled(running()), seen(released(), {pod_running()}),
        Kind::follow_log},
       {"running", cancelled(running()), followed(seen(released(), {pod_running()}), false), Kind::delete_job},
-      {"being deleted", cancelled(running()), followed(seen(deleting(released()), {pod_running()}), false), Kind::none},
+      {"being deleted", cancelled(running()), followed(seen(deleting(released()), {pod_running()}), false),
+       Kind::none},
       {"its own doing is no result", cancelled(running()),
        followed(seen(deleting(failed("BackoffLimitExceeded")), {pod_exited(143)}), true), Kind::none},
-      {"gone, grace runs", cancelled(running()), followed(gone(seen(released(), {pod_running()}), false), false),
-       Kind::none},
-      {"gone, all read", cancelled(running()), followed(gone(seen(released(), {pod_exited(143)})), true), Kind::finish,
-       RunState::cancelled},
+      {"gone, grace runs", cancelled(running()),
+       followed(gone(seen(released(), {pod_running()}), false), false), Kind::none},
+      {"gone, all read", cancelled(running()), followed(gone(seen(released(), {pod_exited(143)})), true),
+       Kind::finish, RunState::cancelled},
   });
 }
 
@@ -286,26 +306,38 @@ TEST(Machine, APodThatNeverStartsIsShownAndEndsInTime) {
   EXPECT_EQ(late.outcome->reason, reasons::kStartTimeout);
   EXPECT_NE(late.outcome->message.find("ImagePullBackOff"), std::string::npos);
   check({
-      {"decided: the Job goes first", with_result(recorded(), reasons::kStartTimeout), pull, Kind::delete_job},
+      {"decided: the Job goes first", with_result(recorded(), reasons::kStartTimeout), pull,
+       Kind::delete_job},
       {"decided, gone", with_result(recorded(), reasons::kStartTimeout),
-       gone(seen(released(), {pod_waiting("ImagePullBackOff")})), Kind::finish, RunState::failed, reasons::kStartTimeout},
+       gone(seen(released(), {pod_waiting("ImagePullBackOff")})), Kind::finish, RunState::failed,
+       reasons::kStartTimeout},
       {"decided, being deleted", with_result(recorded(), reasons::kStartTimeout), seen(deleting(released())),
        Kind::none},
-      {"the time starts anew where it runs after all", recorded(), followed(seen(released(), {pod_running()}), false),
-       Kind::mark_running, {}, {}, minutes(20)},
+      {"the time starts anew where it runs after all",
+       recorded(),
+       followed(seen(released(), {pod_running()}), false),
+       Kind::mark_running,
+       {},
+       {},
+       minutes(20)},
   });
 }
 
 TEST(Machine, KeptSidecarsAreEndedAfterTheResultIsRecorded) {
   auto p = pod_exited(3);
   p.at("status").get_object()["phase"] = "Running";
-  p.at("status").at("containerStatuses").get_array().push_back(js(R"({"name": "proxy", "state": {"running": {}}})"));
+  p.at("status")
+      .at("containerStatuses")
+      .get_array()
+      .push_back(js(R"({"name": "proxy", "state": {"running": {}}})"));
   check({
       {"log first", running(), followed(seen(released(), {p}), false), Kind::none},
-      {"result on record", running(), followed(seen(released(), {p}), true), Kind::record_result, RunState::failed,
-       "Error"},
-      {"then the Job goes", with_result(running(), "Error", 3), followed(seen(released(), {p}), true), Kind::delete_job},
-      {"after a crash in between, the same", with_result(running(), "Error", 3), seen(released(), {p}), Kind::follow_log},
+      {"result on record", running(), followed(seen(released(), {p}), true), Kind::record_result,
+       RunState::failed, "Error"},
+      {"then the Job goes", with_result(running(), "Error", 3), followed(seen(released(), {p}), true),
+       Kind::delete_job},
+      {"after a crash in between, the same", with_result(running(), "Error", 3), seen(released(), {p}),
+       Kind::follow_log},
       {"gone", with_result(running(), "Error", 3), followed(gone(seen(released(), {p})), true), Kind::finish,
        RunState::failed, "Error"},
       {"success of the main container", with_result(running(), "Completed", 0),
@@ -318,13 +350,28 @@ TEST(Machine, KeptSidecarsAreEndedAfterTheResultIsRecorded) {
 // is on record, never releases one twice, and never ends a run before its log
 // is read, but by patience.
 TEST(Machine, NeverTwiceWhateverIsSeen) {
-  const std::vector<oddjob::Run> runs = {starting(), recorded(), running(), cancelled(starting()), cancelled(recorded()),
-                                 cancelled(running()), with_result(recorded(), reasons::kPolicyDenied),
-                                 with_result(running(), "Error", 3)};
-  const std::vector<json::value> jobs = {job(), released(), suspended_again(), complete(), failed("DeadlineExceeded"),
-                                         failed("BackoffLimitExceeded"), deleting(released()), deleting(job())};
+  const std::vector<oddjob::Run> runs = {starting(),
+                                         recorded(),
+                                         running(),
+                                         cancelled(starting()),
+                                         cancelled(recorded()),
+                                         cancelled(running()),
+                                         with_result(recorded(), reasons::kPolicyDenied),
+                                         with_result(running(), "Error", 3)};
+  const std::vector<json::value> jobs = {job(),
+                                         released(),
+                                         suspended_again(),
+                                         complete(),
+                                         failed("DeadlineExceeded"),
+                                         failed("BackoffLimitExceeded"),
+                                         deleting(released()),
+                                         deleting(job())};
   const std::vector<std::vector<json::value>> pod_lists = {
-      {}, {pod_waiting("ContainerCreating")}, {pod_running()}, {pod_exited(0)}, {pod_exited(137, "OOMKilled")},
+      {},
+      {pod_waiting("ContainerCreating")},
+      {pod_running()},
+      {pod_exited(0)},
+      {pod_exited(137, "OOMKilled")},
       {pod_exited(1, "", "pod-1"), pod_running("pod-2")}};
   int combinations = 0;
   for (const auto& run : runs) {

@@ -19,8 +19,12 @@ net::ServerResponse json_answer(int status, const json::value& v) {
   return r;
 }
 net::ServerResponse problem(int status, std::string_view reason, std::string_view message) {
-  return json_answer(status, json::object{{"kind", "Status"}, {"apiVersion", "v1"}, {"status", "Failure"},
-                                          {"reason", reason}, {"message", message}, {"code", status}});
+  return json_answer(status, json::object{{"kind", "Status"},
+                                          {"apiVersion", "v1"},
+                                          {"status", "Failure"},
+                                          {"reason", reason},
+                                          {"message", message},
+                                          {"code", status}});
 }
 
 void merge(json::value& into, const json::value& patch) {
@@ -43,24 +47,23 @@ bool selected(const json::value& object, std::string_view selector) {
   if (selector.empty()) return true;
   for (const auto& part : split(selector, ',')) {
     const auto eq = part.find('=');
-    const auto have = get_string(object, {"metadata", "labels", std::string_view(part).substr(0, eq)}, "\x01");
+    const auto have =
+        get_string(object, {"metadata", "labels", std::string_view(part).substr(0, eq)}, "\x01");
     if (have == "\x01") return false;
     if (eq != std::string::npos && have != std::string_view(part).substr(eq + 1)) return false;
   }
   return true;
 }
 
-std::string now_text() {
-  return format_time(std::chrono::floor<std::chrono::seconds>(system_clock().now()));
-}
+std::string now_text() { return format_time(std::chrono::floor<std::chrono::seconds>(system_clock().now())); }
 
 }  // namespace
 
 struct MiniCluster::State {
-  std::map<std::string, json::value> objects;      // "plural/ns/name"
+  std::map<std::string, json::value> objects;  // "plural/ns/name"
   std::vector<Event> events;
   std::uint64_t version = 100;
-  std::map<std::string, std::vector<std::pair<std::string, std::string>>> logs;   // by pod key: stamp, line
+  std::map<std::string, std::vector<std::pair<std::string, std::string>>> logs;  // by pod key: stamp, line
   net::Notifier changed;
   bool stopped = false;
 
@@ -90,8 +93,9 @@ struct MiniCluster::State {
 
 MiniCluster::MiniCluster(net::Loop& loop) : loop_(loop), state_(std::make_shared<State>()) {
   server_ = std::make_unique<net::HttpServer>(
-      loop, net::ServerOptions{},
-      [this, s = state_](const net::ServerRequest& q, net::ResponseWriter& w) { return handle(this, s, q, w); });
+      loop, net::ServerOptions{}, [this, s = state_](const net::ServerRequest& q, net::ResponseWriter& w) {
+        return handle(this, s, q, w);
+      });
   const auto started = server_->start();
   EXPECT_TRUE(started) << (started ? "" : started.error().message);
 }
@@ -161,7 +165,8 @@ void MiniCluster::start_pod(const std::string& job_key) {
   const json::value job = *object(job_key);
   if (!plan.makes_pod) return;
   ++pods_made;
-  const std::string name = std::string(get_string(job, {"metadata", "name"})) + "-" + std::to_string(pods_made);
+  const std::string name =
+      std::string(get_string(job, {"metadata", "name"})) + "-" + std::to_string(pods_made);
   json::value pod = json::object{{"apiVersion", "v1"}, {"kind", "Pod"}};
   ensure(pod, {"metadata"}) = *find(job, {"spec", "template", "metadata"});
   ensure(pod, {"metadata", "name"}) = name;
@@ -178,7 +183,8 @@ void MiniCluster::start_pod(const std::string& job_key) {
   loop_.spawn("mini.node", node(state_, job_key, pod_key, plan));
 }
 
-net::Task<> MiniCluster::node(std::shared_ptr<State> s, std::string job_key, std::string pod_key, PodPlan plan) {
+net::Task<> MiniCluster::node(std::shared_ptr<State> s, std::string job_key, std::string pod_key,
+                              PodPlan plan) {
   const auto update = [&](std::string_view phase, json::object state) {
     json::value* found = s->find(pod_key);
     if (found == nullptr) return false;
@@ -220,7 +226,9 @@ net::Task<> MiniCluster::node(std::shared_ptr<State> s, std::string job_key, std
   const int code = deleted ? 143 : plan.exit_code;
   if (deleted) add("stopping");
   json::object ended{{"exitCode", code}, {"startedAt", started}, {"finishedAt", now_text()}};
-  ended["reason"] = !plan.exit_reason.empty() && !deleted ? plan.exit_reason : code == 0 ? "Completed" : "Error";
+  ended["reason"] = !plan.exit_reason.empty() && !deleted ? plan.exit_reason
+                    : code == 0                           ? "Completed"
+                                                          : "Error";
   update(code == 0 ? "Succeeded" : "Failed", {{"terminated", std::move(ended)}});
   co_await net::sleep_for(Duration(5));
   if (deleted) {
@@ -249,7 +257,8 @@ net::Task<> MiniCluster::handle(MiniCluster* self, std::shared_ptr<State> s, con
     co_await w.send(std::move(version));
     co_return;
   }
-  parts.erase(parts.begin(), parts.begin() + std::min<std::ptrdiff_t>(std::ssize(parts), parts[0] == "api" ? 2 : 3));
+  parts.erase(parts.begin(),
+              parts.begin() + std::min<std::ptrdiff_t>(std::ssize(parts), parts[0] == "api" ? 2 : 3));
   if (parts.size() >= 3 && parts[0] == "namespaces") {
     route.ns = parts[1];
     parts.erase(parts.begin(), parts.begin() + 2);
@@ -268,7 +277,7 @@ net::Task<> MiniCluster::handle(MiniCluster* self, std::shared_ptr<State> s, con
     co_await std::move(watching);
     co_return;
   }
-  const bool one_run = route.ns == "shop";   // the shared lists are not part of a run's calls
+  const bool one_run = route.ns == "shop";  // the shared lists are not part of a run's calls
   std::string call = q.method + " " + route.plural + (route.sub.empty() ? "" : "/" + route.sub);
   Fault fault;
   if (one_run) {
@@ -318,18 +327,23 @@ net::ServerResponse MiniCluster::apply(const net::ServerRequest& q, const Route&
     for (const auto& [k, v] : state_->objects) {
       if (!k.starts_with(route.plural + "/") || !selected(v, q.query.get("labelSelector"))) continue;
       if (!route.ns.empty() && get_string(v, {"metadata", "namespace"}) != route.ns) continue;
-      if (field.starts_with("involvedObject.uid=") && get_string(v, {"involvedObject", "uid"}) != field.substr(19)) continue;
+      if (field.starts_with("involvedObject.uid=") &&
+          get_string(v, {"involvedObject", "uid"}) != field.substr(19))
+        continue;
       items.push_back(v);
     }
-    return json_answer(200, json::object{{"kind", "List"}, {"apiVersion", "v1"},
-                                         {"metadata", json::object{{"resourceVersion", std::to_string(state_->version)}}},
-                                         {"items", std::move(items)}});
+    return json_answer(
+        200, json::object{{"kind", "List"},
+                          {"apiVersion", "v1"},
+                          {"metadata", json::object{{"resourceVersion", std::to_string(state_->version)}}},
+                          {"items", std::move(items)}});
   }
   if (q.method == "POST") {
     json::value object = json::parse(q.body);
     const std::string name(get_string(object, {"metadata", "name"}));
     const std::string made = route.plural + "/" + route.ns + "/" + name;
-    if (state_->objects.contains(made)) return problem(409, "AlreadyExists", route.plural + " \"" + name + "\" already exists");
+    if (state_->objects.contains(made))
+      return problem(409, "AlreadyExists", route.plural + " \"" + name + "\" already exists");
     ensure(object, {"metadata", "namespace"}) = route.ns;
     ensure(object, {"metadata", "uid"}) = new_uuid();
     ensure(object, {"metadata", "generation"}) = 1;
@@ -354,8 +368,10 @@ net::ServerResponse MiniCluster::apply(const net::ServerRequest& q, const Route&
     }
     json::value next = *found;
     merge(next, patch);
-    const bool spec_changed = canonical_json(*find(next, {"spec"})) != canonical_json(*find(*found, {"spec"}));
-    if (spec_changed) ensure(next, {"metadata", "generation"}) = get_int(next, {"metadata", "generation"}).value_or(1) + 1;
+    const bool spec_changed =
+        canonical_json(*find(next, {"spec"})) != canonical_json(*find(*found, {"spec"}));
+    if (spec_changed)
+      ensure(next, {"metadata", "generation"}) = get_int(next, {"metadata", "generation"}).value_or(1) + 1;
     const bool released = get_bool(*found, {"spec", "suspend"}) && !get_bool(next, {"spec", "suspend"});
     state_->put(route.plural, key, std::move(next));
     if (released) start_pod(key);
@@ -364,7 +380,8 @@ net::ServerResponse MiniCluster::apply(const net::ServerRequest& q, const Route&
   if (q.method == "DELETE") {
     const json::value body = q.body.empty() ? json::value(json::object{}) : json::parse(q.body);
     const auto uid = get_string(body, {"preconditions", "uid"});
-    if (!uid.empty() && uid != get_string(*found, {"metadata", "uid"})) return problem(409, "Conflict", "uid differs");
+    if (!uid.empty() && uid != get_string(*found, {"metadata", "uid"}))
+      return problem(409, "Conflict", "uid differs");
     delete_job(key);
     return json_answer(200, json::object{{"kind", "Status"}, {"status", "Success"}});
   }
@@ -431,7 +448,7 @@ net::Task<> MiniCluster::log(MiniCluster* self, std::shared_ptr<State> s, const 
       const std::string part = bytes.substr(0, static_cast<std::size_t>(*budget));
       const auto cut = co_await w.write(part);
       (void)cut;
-      self->cut_log_after = *self->cut_log_after + 40;   // the next one comes further
+      self->cut_log_after = *self->cut_log_after + 40;  // the next one comes further
       w.abort();
       break;
     }

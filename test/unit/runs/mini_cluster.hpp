@@ -20,9 +20,9 @@ struct PodPlan {
   std::vector<std::string> lines = {"hello", "world"};
   int exit_code = 0;
   std::string exit_reason;
-  bool ends = true;                       // by itself; else it waits to be deleted
+  bool ends = true;  // by itself; else it waits to be deleted
   Duration takes = std::chrono::milliseconds(30);
-  std::string waits_with;                 // reason of a container that never starts
+  std::string waits_with;  // reason of a container that never starts
   bool makes_pod = true;
 };
 
@@ -41,19 +41,19 @@ class MiniCluster {
 
   // By "plural/namespace/name"; nullptr if it is not there.
   [[nodiscard]] const json::value* object(const std::string& key) const;
-  void put(const std::string& plural, json::value object);   // creates or replaces
-  void remove(const std::string& key);                       // at once, with an event for watchers
-  void delete_job(const std::string& key);                   // as kubectl does, pods too
+  void put(const std::string& plural, json::value object);  // creates or replaces
+  void remove(const std::string& key);                      // at once, with an event for watchers
+  void delete_job(const std::string& key);                  // as kubectl does, pods too
   [[nodiscard]] std::vector<std::string> keys(const std::string& plural) const;
   // A Deployment "pay" in namespace shop, container main.
   void put_deployment(json::object annotations);
 
   PodPlan plan;
-  std::function<Fault(const net::ServerRequest&, const std::string& call)> fault;   // not for watches
-  std::vector<std::string> calls;         // "POST jobs", "GET pods/log", without watches
+  std::function<Fault(const net::ServerRequest&, const std::string& call)> fault;  // not for watches
+  std::vector<std::string> calls;  // "POST jobs", "GET pods/log", without watches
   int pods_made = 0, jobs_made = 0;
   bool refuse_watches = false;
-  std::optional<int> cut_log_after;       // bytes, of every stream that follows
+  std::optional<int> cut_log_after;  // bytes, of every stream that follows
 
  private:
   struct Route {
@@ -67,7 +67,8 @@ class MiniCluster {
   struct State;
   static net::Task<> handle(MiniCluster* self, std::shared_ptr<State> s, const net::ServerRequest& q,
                             net::ResponseWriter& w);
-  static net::Task<> watch(std::shared_ptr<State> s, const net::ServerRequest& q, net::ResponseWriter& w, Route route);
+  static net::Task<> watch(std::shared_ptr<State> s, const net::ServerRequest& q, net::ResponseWriter& w,
+                           Route route);
   static net::Task<> log(MiniCluster* self, std::shared_ptr<State> s, const net::ServerRequest& q,
                          net::ResponseWriter& w, Route route);
   static net::Task<> node(std::shared_ptr<State> s, std::string job_key, std::string pod_key, PodPlan plan);

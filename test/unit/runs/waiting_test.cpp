@@ -8,8 +8,12 @@ namespace {
 
 using namespace fixtures;
 
-json::value event(std::string_view uid, std::string_view type, std::string_view reason, std::string_view message) {
-  return json::object{{"involvedObject", json::object{{"uid", uid}}}, {"type", type}, {"reason", reason}, {"message", message}};
+json::value event(std::string_view uid, std::string_view type, std::string_view reason,
+                  std::string_view message) {
+  return json::object{{"involvedObject", json::object{{"uid", uid}}},
+                      {"type", type},
+                      {"reason", reason},
+                      {"message", message}};
 }
 Observation with(Observation o, std::vector<json::value> events) {
   o.events = std::move(events);
@@ -29,11 +33,16 @@ TEST(WhyWaiting, SaysWhatKubernetesSays) {
       {"nothing is there", absent(), ""},
       {"suspended", seen(job()), ""},
       {"released", seen(released()), "Waiting for the pod to be made"},
-      {"quota", with(seen(released()), {event("job-uid", "Warning", "FailedCreate",
-          "Error creating: pods \"oj-pay-x\" is forbidden: exceeded quota: compute, requested: cpu=2, used: cpu=3, limited: cpu=4")}),
-       "FailedCreate: pods \"oj-pay-x\" is forbidden: exceeded quota: compute, requested: cpu=2, used: cpu=3, limited: cpu=4"},
-      {"admission", with(seen(released()), {event("job-uid", "Warning", "FailedCreate",
-          "Error creating: admission webhook \"v.example.com\" denied the request: no")}),
+      {"quota",
+       with(seen(released()), {event("job-uid", "Warning", "FailedCreate",
+                                     "Error creating: pods \"oj-pay-x\" is forbidden: exceeded quota: "
+                                     "compute, requested: cpu=2, used: cpu=3, limited: cpu=4")}),
+       "FailedCreate: pods \"oj-pay-x\" is forbidden: exceeded quota: compute, requested: cpu=2, used: "
+       "cpu=3, limited: cpu=4"},
+      {"admission",
+       with(seen(released()),
+            {event("job-uid", "Warning", "FailedCreate",
+                   "Error creating: admission webhook \"v.example.com\" denied the request: no")}),
        "FailedCreate: admission webhook \"v.example.com\" denied the request: no"},
       {"another object's event", with(seen(released()), {event("else", "Warning", "FailedCreate", "x")}),
        "Waiting for the pod to be made"},
@@ -43,34 +52,47 @@ TEST(WhyWaiting, SaysWhatKubernetesSays) {
       {"gated", seen(released(), {pod(R"({"phase": "Pending", "conditions": [{"type": "PodScheduled",
           "status": "False", "reason": "SchedulingGated", "message": "Scheduling is blocked"}]})")}),
        "SchedulingGated: Scheduling is blocked"},
-      {"image", seen(released(), {pod_waiting("ErrImagePull", "rpc error: not found")}), "ErrImagePull: rpc error: not found"},
+      {"image", seen(released(), {pod_waiting("ErrImagePull", "rpc error: not found")}),
+       "ErrImagePull: rpc error: not found"},
       {"back-off", seen(released(), {pod_waiting("ImagePullBackOff", "Back-off pulling image \"x:1\"")}),
        "ImagePullBackOff: Back-off pulling image \"x:1\""},
-      {"bad name", seen(released(), {pod_waiting("InvalidImageName", "couldn't parse")}), "InvalidImageName: couldn't parse"},
+      {"bad name", seen(released(), {pod_waiting("InvalidImageName", "couldn't parse")}),
+       "InvalidImageName: couldn't parse"},
       {"config", seen(released(), {pod_waiting("CreateContainerConfigError", "secret \"db\" not found")}),
        "CreateContainerConfigError: secret \"db\" not found"},
       {"no node yet", seen(released(), {unbound}), "Waiting for a node"},
-      {"creating", seen(released(), {pod_waiting("ContainerCreating")}), "Waiting for the container to start"},
-      {"pulling", with(seen(released(), {pod_waiting("ContainerCreating")}),
-          {event("pod-1", "Normal", "Scheduled", "s"), event("pod-1", "Normal", "Pulling", "Pulling image \"x\"")}),
-       "Pulling: Pulling image \"x\""},
-      {"pulled", with(seen(released(), {pod_waiting("ContainerCreating")}),
-          {event("pod-1", "Normal", "Pulling", "Pulling image \"x\""), event("pod-1", "Normal", "Pulled", "done")}),
+      {"creating", seen(released(), {pod_waiting("ContainerCreating")}),
        "Waiting for the container to start"},
-      {"volume", with(seen(released(), {pod_waiting("ContainerCreating")}),
-          {event("pod-1", "Warning", "FailedMount", "MountVolume.SetUp failed for volume \"v\"")}),
+      {"pulling",
+       with(seen(released(), {pod_waiting("ContainerCreating")}),
+            {event("pod-1", "Normal", "Scheduled", "s"),
+             event("pod-1", "Normal", "Pulling", "Pulling image \"x\"")}),
+       "Pulling: Pulling image \"x\""},
+      {"pulled",
+       with(seen(released(), {pod_waiting("ContainerCreating")}),
+            {event("pod-1", "Normal", "Pulling", "Pulling image \"x\""),
+             event("pod-1", "Normal", "Pulled", "done")}),
+       "Waiting for the container to start"},
+      {"volume",
+       with(seen(released(), {pod_waiting("ContainerCreating")}),
+            {event("pod-1", "Warning", "FailedMount", "MountVolume.SetUp failed for volume \"v\"")}),
        "FailedMount: MountVolume.SetUp failed for volume \"v\""},
-      {"a scheduling failure that is over", with(seen(released(), {pod_waiting("ContainerCreating")}),
-          {event("pod-1", "Warning", "FailedScheduling", "0/3 nodes")}), "Waiting for the container to start"},
-      {"init image", seen(released(), {pod(R"({"phase": "Pending", "initContainerStatuses": [{"name": "migrate",
+      {"a scheduling failure that is over",
+       with(seen(released(), {pod_waiting("ContainerCreating")}),
+            {event("pod-1", "Warning", "FailedScheduling", "0/3 nodes")}),
+       "Waiting for the container to start"},
+      {"init image",
+       seen(released(), {pod(R"({"phase": "Pending", "initContainerStatuses": [{"name": "migrate",
           "state": {"waiting": {"reason": "ImagePullBackOff", "message": "m"}}}]})")}),
        "Init container migrate: ImagePullBackOff: m"},
-      {"init runs", seen(released(), {pod(R"({"phase": "Pending", "initContainerStatuses": [{"name": "migrate",
+      {"init runs",
+       seen(released(), {pod(R"({"phase": "Pending", "initContainerStatuses": [{"name": "migrate",
           "state": {"running": {}}}], "containerStatuses": [{"name": "main", "state": {"waiting": {"reason": "PodInitializing"}}}]})")}),
        "Init container migrate is running"},
       {"runs", seen(released(), {pod_running()}), ""},
       {"ended", seen(complete(), {pod_exited(0)}), ""},
-      {"the newest pod speaks", seen(released(), {pod_exited(1, "", "pod-1"), pod_waiting("ErrImagePull", "m", "pod-2")}),
+      {"the newest pod speaks",
+       seen(released(), {pod_exited(1, "", "pod-1"), pod_waiting("ErrImagePull", "m", "pod-2")}),
        "ErrImagePull: m"},
       {"control characters are made visible", seen(released(), {pod_waiting("ErrImagePull", "a\x1b[31mb")}),
        "ErrImagePull: a\\x1b[31mb"},
@@ -82,7 +104,8 @@ TEST(WhyWaiting, SaysWhatKubernetesSays) {
 }
 
 TEST(WhyWaiting, IsBounded) {
-  EXPECT_LE(why_waiting(seen(released(), {pod_waiting("ErrImagePull", std::string(100'000, 'x'))})).size(), 1100U);
+  EXPECT_LE(why_waiting(seen(released(), {pod_waiting("ErrImagePull", std::string(100'000, 'x'))})).size(),
+            1100U);
 }
 
 }  // namespace
