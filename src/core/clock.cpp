@@ -134,6 +134,7 @@ Result<Duration> parse_duration(std::string_view text) {
 
 std::string format_duration(Duration d) {
   const auto ms = d.count();
+  if (ms == 0) return "0s";
   if (ms < 1000) return fmt::format("{}ms", ms);
   const auto h = ms / 3600000, m = ms / 60000 % 60, s = ms / 1000 % 60, rest = ms % 1000;
   std::string out;

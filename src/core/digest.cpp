@@ -63,6 +63,7 @@ Result<std::string> base64_decode(std::string_view text) {
   }
   const auto bad = [] { return fail(Errc::invalid_argument, "base64.malformed", "not base64"); };
   if (clean.find('=') != std::string::npos || clean.size() % 4 == 1) return bad();
+  if (padding != 0 && (clean.size() + padding) % 4 != 0) return bad();
   const std::size_t fill = (4 - clean.size() % 4) % 4;
   clean.append(fill, '=');
   std::string out(clean.size() / 4 * 3, '\0');

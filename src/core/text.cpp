@@ -148,7 +148,8 @@ std::string terminal_safe(std::string_view s, std::string& carry) {
     const auto n = sequence_length(s.substr(i));
     if (n == 0) {
       // Perhaps only cut: at most three bytes of a sequence can be missing.
-      if (static_cast<unsigned char>(c) >= 0xC2 && s.size() - i < 4 && carry.size() < 4) {
+      const auto lead = static_cast<unsigned char>(c);
+      if (lead >= 0xC2 && lead <= 0xF4 && s.size() - i < 4) {
         bool cut = true;
         for (std::size_t k = i + 1; k < s.size(); ++k)
           cut = cut && (static_cast<unsigned char>(s[k]) & 0xC0U) == 0x80U;
@@ -214,6 +215,11 @@ Result<std::vector<std::string>> split_posix_words(std::string_view line) {
   };
   for (std::size_t i = 0; i < line.size(); ++i) {
     const char c = line[i];
+    // A continued line: it joins, it begins no word.
+    if (c == '\\' && i + 1 < line.size() && line[i + 1] == '\n') {
+      ++i;
+      continue;
+    }
     if (c == ' ' || c == '\t' || c == '\n') {
       if (in_word) out.push_back(std::move(word));
       word.clear();
@@ -223,7 +229,7 @@ Result<std::vector<std::string>> split_posix_words(std::string_view line) {
     in_word = true;
     if (c == '\\') {
       if (++i == line.size()) return unterminated("a backslash escape");
-      if (line[i] != '\n') word += line[i];
+      word += line[i];
     } else if (c == '\'') {
       const auto end = line.find('\'', i + 1);
       if (end == std::string_view::npos) return unterminated("single quotes");
@@ -254,7 +260,9 @@ std::string quote_posix_words(std::span<const std::string> argv) {
   std::string out;
   for (const auto& word : argv) {
     if (!out.empty()) out += ' ';
-    if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) {
+    // NAME=value as the first word would be an assignment.
+    const bool plain = !word.empty() && word.find_first_not_of(kPlain) == std::string::npos;
+    if (plain && (!out.empty() || word.find('=') == std::string::npos)) {
       out += word;
       continue;
     }
@@ -307,7 +315,8 @@ bool is_qualified_name(std::string_view s) noexcept {
 }
 
 bool is_env_name(std::string_view s) noexcept {
-  if (s.empty() || (s[0] >= '0' && s[0] <= '9')) return false;
+  // A name that could be a path upwards is refused by Kubernetes too.
+  if (s.empty() || (s[0] >= '0' && s[0] <= '9') || s == "." || s.starts_with("..")) return false;
   return std::ranges::all_of(s, [](char c) { return alnum(c) || c == '-' || c == '_' || c == '.'; });
 }
 

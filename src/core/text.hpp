@@ -17,7 +17,7 @@ std::string to_valid_utf8(std::string_view s);
 // and bidi separators become visible escapes (\n, \x1b, \u202e); cut at
 // max_bytes on a character boundary with "…" appended.
 std::string printable(std::string_view s, std::size_t max_bytes = 1024);
-// For a log shown on a terminal: keeps text, \n, \t, \r\n and SGR colour
+// For a log shown on a terminal: keeps text, \n, \t, \r (progress bars) and SGR colour
 // sequences (CSI … m); drops every other control sequence. Never throws; works
 // on pieces: an escape sequence cut at the end of `s` is left in `carry`.
 std::string terminal_safe(std::string_view s, std::string& carry);
@@ -42,7 +42,8 @@ bool is_dns_subdomain(std::string_view s) noexcept;
 bool is_label_value(std::string_view s) noexcept;
 // A qualified name, the key of a label or annotation: [subdomain/]name.
 bool is_qualified_name(std::string_view s) noexcept;
-// C_IDENTIFIER-like environment variable name as Kubernetes accepts: [-._a-zA-Z][-._a-zA-Z0-9]*.
+// C_IDENTIFIER-like environment variable name as Kubernetes accepts: [-._a-zA-Z][-._a-zA-Z0-9]*,
+// not ".", nothing that begins with "..".
 bool is_env_name(std::string_view s) noexcept;
 
 // Closest of `candidates` by edit distance, or empty when none is near; for

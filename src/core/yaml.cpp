@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <set>
@@ -63,6 +64,11 @@ struct Reader {
     return json::value(json::string(text));
   }
 
+  // `<<: *one` or `<<: [*one, *other]`, of which the first wins.
+  static bool is_merge(const json::value& v) {
+    return v.is_object() || (v.is_array() && std::ranges::all_of(v.get_array(), &json::value::is_object));
+  }
+
   Result<json::value> read(const YAML::Node& node, std::size_t depth) {
     if (depth > kMaxJsonDepth) return error(node.Mark(), "yaml.too_deep", "nested too deeply");
     if (++nodes > kMaxNodes)
@@ -88,12 +94,14 @@ struct Reader {
           if (!pair.first.IsScalar())
             return error(pair.first.Mark(), "yaml.malformed", "a key must be a scalar");
           const std::string& key = pair.first.Scalar();
-          if (key == "<<" && pair.second.IsMap() && pair.first.Tag() != "!") {
-            OJ_TRY(auto merged, read(pair.second, depth + 1));
-            merges.push_back(std::move(merged));
+          OJ_TRY(auto value, read(pair.second, depth + 1));
+          if (key == "<<" && pair.first.Tag() != "!" && is_merge(value)) {
+            if (value.is_object())
+              merges.push_back(std::move(value));
+            else
+              merges.insert(merges.end(), value.get_array().begin(), value.get_array().end());
             continue;
           }
-          OJ_TRY(auto value, read(pair.second, depth + 1));
           if (!out.emplace(key, std::move(value)).second)
             return error(pair.first.Mark(), "yaml.duplicate_key",
                          fmt::format("the key '{}' stands there twice", printable(key, 100)));
@@ -128,13 +136,14 @@ bool needs_quotes(std::string_view s) {
 }
 
 void write_string(std::string_view s, std::size_t indent, std::string& out, bool key) {
-  const bool block = !key && s.find('\n') != std::string_view::npos &&
-                     s.find_first_not_of('\n') != std::string_view::npos && s.front() != ' ' &&
-                     s.front() != '\n' && s.find('\t') == std::string_view::npos && valid_utf8(s) && [&] {
-                       for (const char c : s)
-                         if ((static_cast<unsigned char>(c) < 0x20 && c != '\n') || c == 0x7F) return false;
-                       return true;
-                     }();
+  // Lines that a reader would keep as they are.
+  const auto plain_lines = [&] {
+    for (const auto& line : split(s, '\n'))
+      if (printable(line, line.size() * 6) != line) return false;
+    return true;
+  };
+  const bool block = !key && s.find('\n') != std::string_view::npos && s.front() != ' ' &&
+                     s.front() != '\n' && plain_lines();
   if (block) {
     const std::size_t newlines = s.size() - (s.find_last_not_of('\n') + 1);
     out += newlines == 0 ? "|-" : newlines == 1 ? "|" : "|+";
@@ -153,6 +162,14 @@ void write_string(std::string_view s, std::size_t indent, std::string& out, bool
   }
   // A JSON string is a YAML double-quoted scalar.
   out += json::serialize(json::value(json::string(to_valid_utf8(s))));
+}
+
+// With a point, and a sign in the exponent: YAML 1.1 reads a string otherwise.
+void write_double(double d, std::string& out) {
+  auto text = fmt::format("{}", d);
+  const auto exponent = std::min(text.find('e'), text.size());
+  if (std::isfinite(d) && text.find('.') == std::string::npos) text.insert(exponent, ".0");
+  out += std::isnan(d) ? ".nan" : std::isinf(d) ? (d < 0 ? "-.inf" : ".inf") : text;
 }
 
 void write(const json::value& v, std::size_t indent, bool in_list, std::string& out) {
@@ -190,6 +207,8 @@ void write(const json::value& v, std::size_t indent, bool in_list, std::string& 
     }
   } else if (v.is_string()) {
     write_string(sv(v.get_string()), indent, out, false);
+  } else if (v.is_double()) {
+    write_double(v.get_double(), out);
   } else {
     out += json::serialize(v);
   }
