@@ -22,7 +22,8 @@ struct Node::Impl {
     std::filesystem::remove_all(options.directory / "pods", error);
     std::filesystem::create_directories(options.directory / "pods", error);
     const bool confine = options.confine && can_confine();
-    parts = std::make_shared<NodeParts>(NodeParts{registry, std::move(options), confine, nullptr, {}, {}, false});
+    // Made in its place: a Notifier that is copied and whose original goes is closed.
+    parts.reset(new NodeParts{registry, std::move(options), confine, nullptr, {}, {}, false});
     parts->runner = std::make_unique<Runner>(
         loop,
         [p = std::weak_ptr(parts)](std::uint64_t id, int status) {

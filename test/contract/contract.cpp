@@ -94,6 +94,14 @@ net::Task<> cancel_after(std::shared_ptr<net::HttpStream> stream, std::shared_pt
   if (!in_time) stream->cancel();
 }
 
+// The stream lives until `done` is told, or until this has cancelled it.
+net::Task<> cancel_late(net::HttpStream* stream, std::shared_ptr<net::Notifier> done, Duration d) {
+  const bool in_time = co_await done->wait_beyond(0, d);
+  if (in_time) co_return;
+  stream->cancel();
+  done->notify_all();
+}
+
 net::Task<std::string> read_stream(net::HttpStream& stream) {
   std::string all;
   while (true) {
@@ -242,7 +250,28 @@ std::vector<json::value> Contract::pods_of(std::string_view job) {
   return list(resources::pods, "job-name=" + std::string(job));
 }
 
-std::string Contract::read_all(net::HttpStream& stream) { return run(read_stream(stream)); }
+std::string Contract::read_all(net::HttpStream& stream, int seconds) {
+  auto done = std::make_shared<net::Notifier>();
+  loop().spawn("contract.read_limit", cancel_late(&stream, done, std::chrono::seconds(seconds)));
+  std::string all = run(read_stream(stream));
+  EXPECT_FALSE(done->ticket() > 0) << "the stream did not end within " << seconds << " s; it gave: " << all;
+  done->notify_all();
+  return all;
+}
+
+std::string Contract::read_some(net::HttpStream& stream, std::size_t bytes, int seconds) {
+  auto done = std::make_shared<net::Notifier>();
+  loop().spawn("contract.read_limit", cancel_late(&stream, done, std::chrono::seconds(seconds)));
+  std::string text;
+  while (text.size() < bytes) {
+    const auto piece = run(stream.read());
+    if (!piece || piece->empty()) break;
+    text += *piece;
+  }
+  EXPECT_GE(text.size(), bytes) << "the stream gave only: " << text;
+  done->notify_all();
+  return text;
+}
 
 std::string Contract::log_of(std::string_view pod, kube::LogOptions options) {
   auto stream = run(api().log(ns_, pod, std::move(options)));

@@ -66,7 +66,9 @@ class Contract : public ::testing::Test {
                              int seconds = 60);
   std::vector<json::value> pods_of(std::string_view job);
   std::string log_of(std::string_view pod, kube::LogOptions options = {});
-  std::string read_all(net::HttpStream& stream);
+  // To the end, or so many bytes; a failure after `seconds`.
+  std::string read_all(net::HttpStream& stream, int seconds = 60);
+  std::string read_some(net::HttpStream& stream, std::size_t bytes, int seconds = 60);
 
   // Reads watch events until `enough` or the time is over: "ADDED name" and so on.
   struct Seen {

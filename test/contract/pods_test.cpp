@@ -62,12 +62,7 @@ TEST_F(Pods, FollowGivesLinesAsTheyComeAndEndsWithTheContainer) {
   o.follow = true;
   auto stream = run(api().log(ns(), "slow", o));
   ASSERT_TRUE(stream) << stream.error().message;
-  std::string text;
-  while (text.size() < 4) {
-    const auto piece = run(stream->read());
-    ASSERT_TRUE(piece && !piece->empty());
-    text += *piece;
-  }
+  const std::string text = read_some(*stream, 4);
   EXPECT_EQ(text, "one\n");
   EXPECT_EQ(text + read_all(*stream), "one\ntwo\n");
 }

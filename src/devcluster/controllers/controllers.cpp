@@ -67,6 +67,7 @@ struct Controllers::Impl {
     collect_garbage(registry, *r, *object);
     const auto current = registry.storage().get(item.resource, item.name_space, item.name);
     if (!current) return std::nullopt;
+    if (item.resource == "/pods") release_orphaned_pod(registry, *current);
     if (item.resource == "/namespaces") sync_namespace(registry, *current);
     if (item.resource == "/persistentvolumeclaims") sync_claim(registry, *current);
     if (item.resource == "apps/deployments") return sync_deployment(registry, *current);

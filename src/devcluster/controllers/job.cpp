@@ -254,4 +254,16 @@ Again sync_job(Registry& registry, const json::value& stored) {
   return again;
 }
 
+void release_orphaned_pod(Registry& registry, const json::value& pod) {
+  if (!tracked(pod)) return;
+  const auto uid = controller_uid(pod);
+  if (const auto* owners = find_array(pod, {"metadata", "ownerReferences"}); owners != nullptr && !uid.empty()) {
+    for (const auto& owner : *owners) {
+      const auto job = registry.storage().get("batch/jobs", get_string(pod, {"metadata", "namespace"}), get_string(owner, {"name"}));
+      if (job && get_string(*job, {"metadata", "uid"}) == uid) return;
+    }
+  }
+  untrack(registry, pod);
+}
+
 }  // namespace oddjob::devcluster

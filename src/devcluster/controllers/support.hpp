@@ -45,6 +45,8 @@ Again sync_replica_set(Registry& registry, const json::value& set);
 Again sync_stateful_set(Registry& registry, const json::value& set);
 Again sync_daemon_set(Registry& registry, const json::value& set);
 Again sync_job(Registry& registry, const json::value& job);
+// Takes the Job controller's finalizer from a pod whose Job is gone: nobody else would.
+void release_orphaned_pod(Registry& registry, const json::value& pod);
 Again sync_disruption_budget(Registry& registry, const json::value& budget);
 void sync_namespace(Registry& registry, const json::value& ns);
 void sync_claim(Registry& registry, const json::value& claim);
