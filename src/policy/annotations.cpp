@@ -18,7 +18,7 @@ constexpr int kMaxApprovals = 10, kMaxConcurrent = 1000;
 // What was written and what was left to its default matters for coherence.
 struct Draft {
   Policy policy;
-  bool default_timeout_written = false, max_timeout_written = false;
+  std::string default_timeout_text, max_timeout_text;  // empty: left out
 };
 
 // Reads a value into the draft; on failure says what would have been right.
@@ -58,13 +58,13 @@ std::optional<int> number(std::string_view value, int low, int high) {
   return n;
 }
 
-Read duration(Duration Policy::*field, bool Draft::*written) {
+Read duration(Duration Policy::*field, std::string Draft::*written) {
   return [=](Draft& d, std::string_view value) -> std::expected<void, std::string> {
     const auto parsed = parse_duration(value);
     if (!parsed || *parsed % std::chrono::seconds(1) != Duration::zero())
       return expected("a duration of whole seconds such as 30m or 2h");
     d.policy.*field = *parsed;
-    if (written != nullptr) d.*written = true;
+    if (written != nullptr) d.*written = std::string(value);
     return {};
   };
 }
@@ -164,8 +164,8 @@ const std::vector<Row>& rows() {
       {"allow-interactive", flag(&Policy::allow_interactive)},
       {"allow-env", read_env},
       {"allow-host-network", flag(&Policy::allow_host_network)},
-      {"max-timeout", duration(&Policy::max_timeout, &Draft::max_timeout_written)},
-      {"default-timeout", duration(&Policy::default_timeout, &Draft::default_timeout_written)},
+      {"max-timeout", duration(&Policy::max_timeout, &Draft::max_timeout_text)},
+      {"default-timeout", duration(&Policy::default_timeout, &Draft::default_timeout_text)},
       {"ttl", duration(&Policy::ttl, nullptr)},
       {"max-concurrent",
        [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
@@ -221,6 +221,28 @@ std::unexpected<Error> malformed(std::string_view where, std::string_view name, 
               "correct it in git; until then OddJob refuses every run of this workload");
 }
 
+std::optional<std::string_view> unprefixed(std::string_view key) {
+  if (!key.starts_with(names::kPrefix)) return std::nullopt;
+  return key.substr(names::kPrefix.size());
+}
+
+std::string nearest(std::string_view name) {
+  std::vector<std::string_view> known;
+  for (const auto& r : rows()) known.push_back(r.name);
+  return closest(name, known);
+}
+
+std::unexpected<Error> unknown(std::string_view where, std::string_view key, const json::value& value) {
+  const auto near = nearest(key.substr(names::kPrefix.size()));
+  const auto text = value.is_string() ? std::string(sv(value.get_string())) : json::serialize(value);
+  return fail(Errc::forbidden, "policy.unknown_annotation",
+              fmt::format("{}: unknown annotation '{}' with the value '{}'", where, printable(key, 200),
+                          printable(text, 200)),
+              near.empty()
+                  ? "OddJob refuses what it does not understand; docs/policy.md lists the annotations"
+                  : fmt::format("did you mean 'oddjob.dev/{}'?", near));
+}
+
 }  // namespace
 
 bool opted_in(const json::object& annotations) noexcept {
@@ -228,29 +250,24 @@ bool opted_in(const json::object& annotations) noexcept {
 }
 
 Result<Policy> parse_policy(const json::object& annotations, std::string_view where) {
-  if (!opted_in(annotations))
+  if (!opted_in(annotations)) {
+    // Perhaps it was meant to be there.
+    for (const auto& [key, value] : annotations)
+      if (const auto name = unprefixed(key); name && nearest(*name).starts_with("allowed-"))
+        return unknown(where, key, value);
     return fail(Errc::forbidden, "policy.no_annotation",
                 fmt::format("{} has neither the annotation oddjob.dev/allowed-teams nor "
                             "oddjob.dev/allowed-users, so nobody may run anything on it",
                             where),
                 "add one of them to the workload in git, such as oddjob.dev/allowed-teams: my-team");
+  }
   Draft draft;
   for (const auto& [key, value] : annotations) {
-    const std::string_view full = key;
-    if (!full.starts_with(names::kPrefix)) continue;
-    const auto name = full.substr(names::kPrefix.size());
+    const auto prefixed = unprefixed(key);
+    if (!prefixed) continue;
+    const auto name = *prefixed;
     const auto row = std::ranges::find(rows(), name, &Row::name);
-    if (row == rows().end()) {
-      std::vector<std::string_view> known;
-      for (const auto& r : rows()) known.push_back(r.name);
-      const auto near = closest(name, known);
-      return fail(
-          Errc::forbidden, "policy.unknown_annotation",
-          fmt::format("{}: unknown annotation '{}' with the value '{}'", where, printable(full, 200),
-                      printable(value.is_string() ? sv(value.get_string()) : std::string_view{}, 200)),
-          near.empty() ? "OddJob refuses what it does not understand; docs/policy.md lists the annotations"
-                       : fmt::format("did you mean 'oddjob.dev/{}'?", near));
-    }
+    if (row == rows().end()) return unknown(where, key, value);
     if (!value.is_string()) return malformed(where, name, json::serialize(value), "a string");
     const auto text = sv(value.get_string());
     if (text.size() > kMaxValue)
@@ -260,10 +277,12 @@ Result<Policy> parse_policy(const json::object& annotations, std::string_view wh
   }
   auto& p = draft.policy;
   if (p.default_timeout > p.max_timeout) {
-    if (draft.default_timeout_written && draft.max_timeout_written)
-      return malformed(where, "default-timeout", human_duration(p.default_timeout),
-                       fmt::format("at most max-timeout, which is {}", human_duration(p.max_timeout)));
-    if (draft.max_timeout_written)
+    if (!draft.default_timeout_text.empty() && !draft.max_timeout_text.empty())
+      return malformed(where, "default-timeout", draft.default_timeout_text,
+                       fmt::format("at most oddjob.dev/max-timeout, which is '{}'",
+                                   printable(draft.max_timeout_text, 60)));
+    // Only one of them was written; the other gives way.
+    if (!draft.max_timeout_text.empty())
       p.default_timeout = p.max_timeout;
     else
       p.max_timeout = p.default_timeout;
