@@ -23,6 +23,7 @@ namespace {
 
 constexpr std::size_t kMaxBody = 3U << 20U;   // as a real API server's limit for a request
 constexpr std::size_t kMaxBodyHeadroom = 64U << 10U;
+constexpr Duration kPodTokenLife = std::chrono::hours(24 * 365);   // the node does not renew them
 
 Result<> write_private(const std::filesystem::path& path, std::string_view content) {
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -43,6 +44,9 @@ std::string kubeconfig(const std::string& server, const KeyPair& ca, const KeyPa
       {"contexts", json::array{json::object{{"name", "oddjob-dev"}, {"context", {{"cluster", "oddjob-dev"}, {"user", "admin"}, {"namespace", "default"}}}}}},
       {"current-context", "oddjob-dev"}});
 }
+
+// Above anything that an earlier process can have reached at this address.
+std::int64_t first_revision() { return std::chrono::duration_cast<std::chrono::milliseconds>(system_clock().now().time_since_epoch()).count() - 1'700'000'000'000; }
 
 json::value node_object() {
   const auto pages = static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)), size = static_cast<std::int64_t>(::sysconf(_SC_PAGE_SIZE));
@@ -70,7 +74,7 @@ struct Cluster::Impl {
   std::unique_ptr<net::HttpServer> http;
   KeyPair ca;
 
-  Impl(net::Loop& l, ClusterOptions o) : loop(l), options(std::move(o)), storage(options.watch_history) {}
+  Impl(net::Loop& l, ClusterOptions o) : loop(l), options(std::move(o)), storage(options.watch_history, first_revision()) {}
 
   void first_objects() {
     for (const auto* name : {"default", "kube-system", "kube-public", "kube-node-lease"})
@@ -107,7 +111,7 @@ struct Cluster::Impl {
       node_options.ca_pem = ca.cert_pem;
       node_options.issue_token = [this](std::string_view ns, std::string_view account) {
         const auto object = storage.get("/serviceaccounts", ns, account);
-        return access.issue(ns, account, object ? get_string(*object, {"metadata", "uid"}) : "");
+        return access.issue(ns, account, object ? get_string(*object, {"metadata", "uid"}) : "", kPodTokenLife);
       };
       node = std::make_unique<Node>(loop, registry, std::move(node_options));
     }

@@ -48,7 +48,8 @@ void strip(json::value& o) {
 
 struct Registry::Impl {
   Storage& storage;
-  std::vector<std::unique_ptr<ResourceInfo>> resources;
+  // Watches hold pointers to these across waits: what goes is kept aside.
+  std::vector<std::unique_ptr<ResourceInfo>> resources, retired;
 
   explicit Impl(Storage& s) : storage(s) {
     for (auto& r : built_in_resources()) resources.push_back(std::make_unique<ResourceInfo>(std::move(r)));
@@ -66,9 +67,44 @@ struct Registry::Impl {
 
   void register_crd(const json::value& crd) {
     auto r = resource_of_crd(crd);
-    const auto same = [&](const auto& known) { return known->group == r.group && known->plural == r.plural; };
-    std::erase_if(resources, [&](const auto& known) { return known->custom && same(known); });
+    for (const auto& known : resources) {
+      if (known->group != r.group || known->plural != r.plural) continue;
+      if (known->custom) *known = std::move(r);
+      return;
+    }
     resources.push_back(std::make_unique<ResourceInfo>(std::move(r)));
+  }
+
+  // The definition goes, and all that it defined.
+  void remove_crd(const json::value& crd) {
+    const auto custom = resource_of_crd(crd);
+    for (const auto& item : storage.list(custom.key(), ""))
+      (void)storage.erase(custom.key(), get_string(*item, {"metadata", "namespace"}), get_string(*item, {"metadata", "name"}));
+    const auto at = std::ranges::find_if(resources, [&](const auto& known) { return known->custom && known->group == custom.group && known->plural == custom.plural; });
+    if (at == resources.end()) return;
+    retired.push_back(std::move(*at));
+    resources.erase(at);
+  }
+
+  // What a real API server's admission says of a new object.
+  Result<> admit(const ResourceInfo& r, std::string_view ns, std::string_view name, const json::value& o) const {
+    if (r.kind == "Pod") {
+      const auto account = get_string(o, {"spec", "serviceAccountName"}, "default");
+      // "default" may be a moment younger than its namespace.
+      if (account != "default" && !storage.get("/serviceaccounts", ns, account))
+        return fail(Errc::forbidden, "Forbidden", fmt::format("pods \"{}\" is forbidden: error looking up service account {}/{}: serviceaccount \"{}\" not found", name, ns, account, account));
+    }
+    if (r.namespaced && !r.custom) return check_quota(storage, r, ns, o);
+    return {};
+  }
+
+  Result<> check_custom(const ResourceInfo& r, std::string_view name, json::value& o) const {
+    if (!r.custom) return {};
+    const auto crd = storage.get("apiextensions.k8s.io/customresourcedefinitions", "", r.plural + "." + r.group);
+    if (!crd) return {};
+    const auto causes = apply_custom_schema(*crd, o);
+    if (!causes.empty()) return fail(invalid(r, name, causes));
+    return {};
   }
 
   static void accept_crd(json::value& crd) {
@@ -134,6 +170,8 @@ Result<json::value> Registry::create(const ResourceInfo& r, std::string_view ns,
   ensure(o, {"apiVersion"}) = r.group.empty() ? r.version : r.group + "/" + r.version;
   apply_defaults(r, o);
   if (const auto causes = validate_object(r, o, nullptr); !causes.empty()) return fail(invalid(r, name, causes));
+  OJ_CHECK(impl_->check_custom(r, name, o));
+  OJ_CHECK(impl_->admit(r, ns, name, o));
   if (r.kind == "Pod") ensure(o, {"status"}) = json::object{{"phase", "Pending"}, {"qosClass", "BestEffort"}};
   if (r.kind == "Namespace") ensure(o, {"status"}) = json::object{{"phase", "Active"}};
   if (r.kind == "PersistentVolume") ensure(o, {"status"}) = json::object{{"phase", "Available"}};
@@ -183,6 +221,7 @@ Result<json::value> Registry::update(const ResourceInfo& r, std::string_view ns,
     }
     apply_defaults(r, o);
     if (const auto causes = validate_object(r, o, before.get()); !causes.empty()) return fail(invalid(r, name, causes));
+    OJ_CHECK(impl_->check_custom(r, name, o));
     const auto* spec = oddjob::find(o, {"spec"});
     const auto* old = oddjob::find(*before, {"spec"});
     if (spec != nullptr && (old == nullptr || *spec != *old))
@@ -200,7 +239,11 @@ Result<json::value> Registry::update(const ResourceInfo& r, std::string_view ns,
   const bool held = r.kind == "Pod" ? get_int(stored, {"metadata", "deletionGracePeriodSeconds"}).value_or(0) > 0 && !finished_pod(stored)
                     : r.kind == "Namespace" ? oddjob::find_array(stored, {"spec", "finalizers"}) != nullptr && !oddjob::find_array(stored, {"spec", "finalizers"})->empty()
                                             : false;
-  if (going && !has_finalizers(stored) && !held) return impl_->storage.erase(r.key(), r.namespaced ? ns : "", name);
+  if (going && !has_finalizers(stored) && !held) {
+    auto gone = impl_->storage.erase(r.key(), r.namespaced ? ns : "", name);
+    if (gone && r.kind == "CustomResourceDefinition") impl_->remove_crd(*gone);
+    return gone;
+  }
   if (r.kind == "CustomResourceDefinition") impl_->register_crd(stored);
   return stored;
 }
@@ -215,6 +258,8 @@ Result<json::value> Registry::remove(const ResourceInfo& r, std::string_view ns,
                 fmt::format("Operation cannot be fulfilled on {} \"{}\": Precondition failed: {} in precondition: {}, {} in object meta: {}",
                             qualified(r), name, label, wanted, label, have));
   };
+  if (r.kind == "Namespace" && (name == "default" || name == "kube-system" || name == "kube-public"))
+    return fail(Errc::forbidden, "Forbidden", fmt::format("namespaces \"{}\" is forbidden: this namespace may not be deleted", name));
   OJ_CHECK(precondition(d.uid, "uid", "UID"));
   OJ_CHECK(precondition(d.resource_version, "resourceVersion", "ResourceVersion"));
   json::value o = *before;
@@ -234,12 +279,7 @@ Result<json::value> Registry::remove(const ResourceInfo& r, std::string_view ns,
   if (d.dry_run) return o;
   if (!held) {
     auto gone = impl_->storage.erase(r.key(), r.namespaced ? ns : "", name);
-    if (gone && r.kind == "CustomResourceDefinition") {
-      const auto custom = resource_of_crd(*gone);
-      for (const auto& item : impl_->storage.list(custom.key(), ""))
-        (void)impl_->storage.erase(custom.key(), get_string(*item, {"metadata", "namespace"}), get_string(*item, {"metadata", "name"}));
-      std::erase_if(impl_->resources, [&](const auto& known) { return known->custom && known->group == custom.group && known->plural == custom.plural; });
-    }
+    if (gone && r.kind == "CustomResourceDefinition") impl_->remove_crd(*gone);
     return gone;
   }
   const auto old_grace = get_int(o, {"metadata", "deletionGracePeriodSeconds"});

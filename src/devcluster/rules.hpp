@@ -20,6 +20,12 @@ struct Cause {
 };
 // Everything that is wrong; `before` is null at creation.
 std::vector<Cause> validate_object(const ResourceInfo& r, const json::value& object, const json::value* before);
+// Fills in a CustomResourceDefinition's defaults and checks an object against its
+// openAPIV3Schema: types, required, enum, pattern, bounds. CEL rules are ignored,
+// unknown fields are kept.
+std::vector<Cause> apply_custom_schema(const json::value& crd, json::value& object);
+// "Forbidden" where a ResourceQuota of the namespace has no room for this new object.
+Result<> check_quota(const Storage& storage, const ResourceInfo& r, std::string_view ns, const json::value& object);
 // The Invalid error for these causes, worded as a real API server words it.
 Error invalid(const ResourceInfo& r, std::string_view name, const std::vector<Cause>& causes);
 

@@ -23,14 +23,18 @@ struct Storage::Impl {
   std::map<ResourceKey, std::map<std::string, Object, std::less<>>> objects;
   std::deque<WatchEvent> history;
   std::size_t limit = 0;
-  std::int64_t revision = 1, dropped = 0;   // the newest revision that the history no longer has
+  std::int64_t revision = 0, dropped = 0;   // the newest revision that the history no longer has
   net::Notifier changed;
   std::vector<std::function<void(const WatchEvent&)>> listeners;
 
-  Object commit(WatchEvent::Type type, const ResourceKey& r, json::value object, Object before) {
+  // Puts the object's new state where it belongs, then tells everybody.
+  Object commit(WatchEvent::Type type, const ResourceKey& r, std::string key, json::value object, Object before) {
     ++revision;
     ensure(object, {"metadata", "resourceVersion"}) = std::to_string(revision);
     auto shared = std::make_shared<const json::value>(std::move(object));
+    auto& all = objects[r];
+    if (type == WatchEvent::Type::deleted) all.erase(key);
+    else all.insert_or_assign(std::move(key), shared);
     history.push_back({type, r, revision, shared, std::move(before)});
     if (history.size() > limit) {
       dropped = history.front().revision;
@@ -42,17 +46,19 @@ struct Storage::Impl {
   }
 };
 
-Storage::Storage(std::size_t history) : impl_(std::make_unique<Impl>()) { impl_->limit = std::max<std::size_t>(history, 1); }
+Storage::Storage(std::size_t history, std::int64_t first) : impl_(std::make_unique<Impl>()) {
+  impl_->limit = std::max<std::size_t>(history, 1);
+  impl_->revision = first;
+  impl_->dropped = first - 1;
+}
 Storage::~Storage() = default;
 
 Result<json::value> Storage::create(const ResourceKey& r, std::string_view ns, std::string_view name, json::value object) {
   auto& all = impl_->objects[r];
-  const auto key = object_key(ns, name);
+  auto key = object_key(ns, name);
   if (all.contains(key))
     return fail(Errc::already_exists, "AlreadyExists", fmt::format("{} \"{}\" already exists", qualified(r), name));
-  auto stored = impl_->commit(WatchEvent::Type::added, r, std::move(object), nullptr);
-  all[key] = stored;
-  return *stored;
+  return *impl_->commit(WatchEvent::Type::added, r, std::move(key), std::move(object), nullptr);
 }
 
 Result<json::value> Storage::update(const ResourceKey& r, std::string_view ns, std::string_view name, json::value object) {
@@ -68,18 +74,15 @@ Result<json::value> Storage::update(const ResourceKey& r, std::string_view ns, s
   // A write that changes nothing makes no event, as with etcd.
   ensure(object, {"metadata", "resourceVersion"}) = get_string(*found->second, {"metadata", "resourceVersion"});
   if (object == *found->second) return *found->second;
-  auto stored = impl_->commit(WatchEvent::Type::modified, r, std::move(object), found->second);
-  all[object_key(ns, name)] = stored;
-  return *stored;
+  return *impl_->commit(WatchEvent::Type::modified, r, found->first, std::move(object), found->second);
 }
 
 Result<json::value> Storage::erase(const ResourceKey& r, std::string_view ns, std::string_view name) {
   auto& all = impl_->objects[r];
   const auto found = all.find(object_key(ns, name));
   if (found == all.end()) return fail(Errc::not_found, "NotFound", fmt::format("{} \"{}\" not found", qualified(r), name));
-  auto before = found->second;
-  all.erase(found);
-  return *impl_->commit(WatchEvent::Type::deleted, r, *before, before);
+  const auto before = found->second;
+  return *impl_->commit(WatchEvent::Type::deleted, r, found->first, *before, before);
 }
 
 std::shared_ptr<const json::value> Storage::get(const ResourceKey& r, std::string_view ns, std::string_view name) const {

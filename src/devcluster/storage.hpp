@@ -36,7 +36,9 @@ struct WatchEvent {
 // the history no longer has).
 class Storage {
  public:
-  explicit Storage(std::size_t history = 20000);   // events kept for watches
+  // `history`: events kept for watches. `first`: the revision it begins at; a
+  // cluster that begins above what its predecessor reached makes old ones "gone".
+  explicit Storage(std::size_t history = 20000, std::int64_t first = 1);
   ~Storage();
 
   // metadata.resourceVersion is set by all writes; uid, creationTimestamp,

@@ -70,7 +70,11 @@ bool subject_is(const json::value& subject, const User& user) {
 
 const User* Access::token_user(std::string_view token) const {
   const auto found = tokens_.find(sha256_hex(token));
-  return found == tokens_.end() ? nullptr : &found->second;
+  if (found == tokens_.end()) return nullptr;
+  const auto& t = found->second;
+  const auto account = storage_.get("/serviceaccounts", t.name_space, t.account);
+  const bool alive = account && get_string(*account, {"metadata", "uid"}) == t.user.uid && system_clock().now() < t.until;
+  return alive ? &t.user : nullptr;
 }
 
 Result<User> Access::authenticate(std::string_view authorization, std::string_view client_cert_pem) const {
@@ -82,15 +86,32 @@ Result<User> Access::authenticate(std::string_view authorization, std::string_vi
   return fail(Errc::unauthenticated, "Unauthorized", "Unauthorized");
 }
 
-std::string Access::issue(std::string_view ns, std::string_view service_account, std::string_view uid) {
+std::string Access::issue(std::string_view ns, std::string_view service_account, std::string_view uid, Duration life) {
   std::string token = "dev." + base64url_encode(random_bytes(32));
-  User user;
-  user.name = fmt::format("system:serviceaccount:{}:{}", ns, service_account);
-  user.uid = uid;
-  user.groups = {"system:serviceaccounts", fmt::format("system:serviceaccounts:{}", ns), "system:authenticated"};
-  if (tokens_.size() >= kMaxTokens) tokens_.erase(tokens_.begin());
-  tokens_[sha256_hex(token)] = std::move(user);
+  const auto now = system_clock().now();
+  Token t{{fmt::format("system:serviceaccount:{}:{}", ns, service_account), std::string(uid), {}}, std::string(ns), std::string(service_account), now + life};
+  t.user.groups = {"system:serviceaccounts", fmt::format("system:serviceaccounts:{}", ns), "system:authenticated"};
+  if (tokens_.size() >= kMaxTokens) {
+    std::erase_if(tokens_, [&](const auto& known) { return known.second.until <= now; });
+    if (tokens_.size() >= kMaxTokens) tokens_.erase(std::ranges::min_element(tokens_, {}, [](const auto& known) { return known.second.until; }));
+  }
+  tokens_[sha256_hex(token)] = std::move(t);
   return token;
+}
+
+bool Access::any_rule(const User& user, std::string_view ns, const std::function<bool(const json::value&)>& fn) const {
+  const auto bound = [&](const std::string& bindings, std::string_view where) {
+    for (const auto& binding : storage_.list("rbac.authorization.k8s.io/" + bindings, where)) {
+      const auto* subjects = find_array(*binding, {"subjects"});
+      if (subjects == nullptr || std::ranges::none_of(*subjects, [&](const json::value& s) { return subject_is(s, user); })) continue;
+      const bool cluster = get_string(*binding, {"roleRef", "kind"}) == "ClusterRole";
+      const auto role = storage_.get(cluster ? "rbac.authorization.k8s.io/clusterroles" : "rbac.authorization.k8s.io/roles", cluster ? "" : where, get_string(*binding, {"roleRef", "name"}));
+      const auto* rules = role ? find_array(*role, {"rules"}) : nullptr;
+      if (rules != nullptr && std::ranges::any_of(*rules, fn)) return true;
+    }
+    return false;
+  };
+  return bound("clusterrolebindings", "") || (!ns.empty() && bound("rolebindings", ns));
 }
 
 bool Access::allowed(const User& user, const Attributes& a) const {
@@ -98,18 +119,25 @@ bool Access::allowed(const User& user, const Attributes& a) const {
   // What every authenticated caller may: discovery, and asking about themselves.
   if (!a.path.empty() && a.verb == "get") return true;
   if (a.verb == "create" && (a.resource == "selfsubjectaccessreviews" || a.resource == "selfsubjectreviews" || a.resource == "selfsubjectrulesreviews")) return true;
-  const auto bound = [&](const std::string& bindings, std::string_view ns) {
-    for (const auto& binding : storage_.list("rbac.authorization.k8s.io/" + bindings, ns)) {
-      const auto* subjects = find_array(*binding, {"subjects"});
-      if (subjects == nullptr || std::ranges::none_of(*subjects, [&](const json::value& s) { return subject_is(s, user); })) continue;
-      const bool cluster = get_string(*binding, {"roleRef", "kind"}) == "ClusterRole";
-      const auto role = storage_.get(cluster ? "rbac.authorization.k8s.io/clusterroles" : "rbac.authorization.k8s.io/roles", cluster ? "" : ns, get_string(*binding, {"roleRef", "name"}));
-      const auto* rules = role ? find_array(*role, {"rules"}) : nullptr;
-      if (rules != nullptr && std::ranges::any_of(*rules, [&](const json::value& rule) { return rule_allows(rule, a); })) return true;
-    }
+  return any_rule(user, a.name_space, [&](const json::value& rule) { return rule_allows(rule, a); });
+}
+
+json::object Access::rules(const User& user, std::string_view ns) const {
+  json::array resources, urls;
+  const auto add = [&](const json::value& rule) {
+    if (find(rule, {"nonResourceURLs"}) != nullptr) urls.push_back(rule);
+    else resources.push_back(rule);
     return false;
   };
-  return bound("clusterrolebindings", "") || (!a.name_space.empty() && bound("rolebindings", a.name_space));
+  if (std::ranges::find(user.groups, "system:masters") != user.groups.end()) {
+    const json::array all{"*"};
+    add(json::object{{"verbs", all}, {"apiGroups", all}, {"resources", all}});
+    add(json::object{{"verbs", all}, {"nonResourceURLs", all}});
+  }
+  add(json::object{{"verbs", json::array{"create"}}, {"apiGroups", json::array{"authorization.k8s.io"}}, {"resources", json::array{"selfsubjectaccessreviews", "selfsubjectrulesreviews"}}});
+  add(json::object{{"verbs", json::array{"create"}}, {"apiGroups", json::array{"authentication.k8s.io"}}, {"resources", json::array{"selfsubjectreviews"}}});
+  (void)any_rule(user, ns, add);
+  return {{"resourceRules", std::move(resources)}, {"nonResourceRules", std::move(urls)}, {"incomplete", false}};
 }
 
 Error Access::forbidden(const User& user, const Attributes& a) {

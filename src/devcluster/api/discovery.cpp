@@ -5,6 +5,8 @@
 #include <set>
 
 #include "core/text.hpp"
+#include "devcluster/api/exchange.hpp"
+#include "devcluster/api/schema.hpp"
 
 namespace oddjob::devcluster {
 namespace {
@@ -43,7 +45,13 @@ json::object resource_list(const Registry& registry, std::string_view group, std
       scale["version"] = "v1";
       list.push_back(std::move(scale));
     }
-    if (r->kind == "Pod") list.push_back(resource_entry("pods/log", "Pod", true, {"get"}));
+    if (r->kind == "Pod") {
+      list.push_back(resource_entry("pods/log", "Pod", true, {"get"}));
+      auto eviction = resource_entry("pods/eviction", "Eviction", true, {"create"});
+      eviction["group"] = "policy";
+      eviction["version"] = "v1";
+      list.push_back(std::move(eviction));
+    }
     if (r->kind == "ServiceAccount") list.push_back(resource_entry("serviceaccounts/token", "TokenRequest", true, {"create"}));
   }
   if (group == "authentication.k8s.io") {
@@ -52,17 +60,23 @@ json::object resource_list(const Registry& registry, std::string_view group, std
   }
   if (group == "authorization.k8s.io") {
     list.push_back(resource_entry("selfsubjectaccessreviews", "SelfSubjectAccessReview", false, {"create"}));
+    list.push_back(resource_entry("selfsubjectrulesreviews", "SelfSubjectRulesReview", false, {"create"}));
     list.push_back(resource_entry("subjectaccessreviews", "SubjectAccessReview", false, {"create"}));
     list.push_back(resource_entry("localsubjectaccessreviews", "LocalSubjectAccessReview", true, {"create"}));
   }
   return {{"kind", "APIResourceList"}, {"apiVersion", "v1"}, {"groupVersion", group.empty() ? std::string(version) : fmt::format("{}/{}", group, version)}, {"resources", std::move(list)}};
 }
 
-// As much OpenAPI v3 as tells kubectl that the server validates fields itself.
-json::object openapi_group(const Registry& registry, std::string_view group, std::string_view version) {
+// OpenAPI v3 of one group: that the server validates fields itself (kubectl apply
+// looks for it), and what the kinds are made of (kubectl explain).
+json::object openapi_group(Registry& registry, std::string_view group, std::string_view version) {
   json::object paths;
+  std::vector<const SchemaType*> types;
+  std::vector<const ResourceInfo*> kinds;
   for (const auto* r : registry.all()) {
     if (r->group != group) continue;
+    kinds.push_back(r);
+    if (const auto* type = r->custom ? nullptr : find_schema(r->kind)) types.push_back(type);
     const std::string base = group.empty() ? fmt::format("/api/{}", version) : fmt::format("/apis/{}/{}", group, version);
     const std::string path = r->namespaced ? fmt::format("{}/namespaces/{{namespace}}/{}/{{name}}", base, r->plural) : fmt::format("{}/{}/{{name}}", base, r->plural);
     json::array parameters;
@@ -74,12 +88,25 @@ json::object openapi_group(const Registry& registry, std::string_view group, std
                               {"parameters", std::move(parameters)},
                               {"responses", {{"200", {{"description", "OK"}}}}}}}};
   }
-  return {{"openapi", "3.0.0"}, {"info", {{"title", "Kubernetes"}, {"version", "v1.33.0"}}}, {"paths", std::move(paths)}, {"components", {{"schemas", json::object()}}}};
+  auto schemas = openapi_schemas(types);
+  for (const auto* r : kinds) {
+    if (r->custom) {
+      json::value schema = json::object{{"type", "object"}};
+      const auto crd = crd_of(registry, *r);
+      if (const auto* versions = crd ? find_array(*crd, {"spec", "versions"}) : nullptr)
+        for (const auto& v : *versions)
+          if (const auto* own = find(v, {"schema", "openAPIV3Schema"}); own != nullptr && get_bool(v, {"storage"})) schema = *own;
+      schemas[r->kind] = std::move(schema);
+    }
+    if (auto* schema = schemas.if_contains(r->kind))
+      ensure(*schema, {"x-kubernetes-group-version-kind"}) = json::array{json::object{{"group", r->group}, {"version", r->version}, {"kind", r->kind}}};
+  }
+  return {{"openapi", "3.0.0"}, {"info", {{"title", "Kubernetes"}, {"version", "v1.33.0"}}}, {"paths", std::move(paths)}, {"components", {{"schemas", std::move(schemas)}}}};
 }
 
 }  // namespace
 
-std::optional<json::value> discovery(const Registry& registry, std::string_view path) {
+std::optional<json::value> discovery(Registry& registry, std::string_view path) {
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   if (path == "/version")
     return json::object{{"major", "1"}, {"minor", "33"}, {"gitVersion", "v1.33.0+oddjob-dev"}, {"gitCommit", "oddjob"}, {"gitTreeState", "clean"},

@@ -10,6 +10,6 @@
 namespace oddjob::devcluster {
 
 // The answer to GET `path`, or nullopt where it is no discovery path.
-std::optional<json::value> discovery(const Registry& registry, std::string_view path);
+std::optional<json::value> discovery(Registry& registry, std::string_view path);
 
 }  // namespace oddjob::devcluster

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <set>
 
 #include "core/text.hpp"
@@ -36,21 +37,25 @@ json::value* by_key(json::array& list, std::string_view key, const json::value& 
   return nullptr;
 }
 
-void strategic_object(json::object& target, const json::object& patch);
+// `problem` becomes what is wrong with the patch, if anything is.
+void strategic_object(json::object& target, const json::object& patch, std::string& problem);
 
-void strategic_list(json::array& target, const json::array& patch, std::string_view key) {
+void strategic_list(json::array& target, const json::array& patch, std::string_view key, std::string& problem) {
   for (const auto& item : patch) {
     const auto* wanted = item.is_object() ? item.get_object().if_contains(key) : nullptr;
     if (get_string(item, {"$patch"}) == "replace") continue;
-    if (wanted == nullptr) continue;
+    if (wanted == nullptr) {
+      problem = fmt::format("map: {} does not contain declared merge key: {}", printable(json::serialize(item), 200), key);
+      return;
+    }
     auto* have = by_key(target, key, *wanted);
     if (get_string(item, {"$patch"}) == "delete") {
       if (have != nullptr) target.erase(target.begin() + (have - target.data()));
     } else if (have != nullptr) {
-      strategic_object(have->get_object(), item.get_object());
+      strategic_object(have->get_object(), item.get_object(), problem);
     } else {
       json::value fresh = json::object();
-      strategic_object(fresh.get_object(), item.get_object());
+      strategic_object(fresh.get_object(), item.get_object(), problem);
       target.push_back(std::move(fresh));
     }
   }
@@ -68,7 +73,7 @@ void order_list(json::array& list, const json::array& order, std::string_view ke
   std::stable_sort(list.begin(), list.end(), [&](const auto& a, const auto& b) { return place(a) < place(b); });
 }
 
-void strategic_object(json::object& target, const json::object& patch) {
+void strategic_object(json::object& target, const json::object& patch, std::string& problem) {
   if (const auto* directive = patch.if_contains("$patch"); directive != nullptr && *directive == "replace") {
     target = patch;
     target.erase("$patch");
@@ -99,7 +104,7 @@ void strategic_object(json::object& target, const json::object& patch) {
       auto& slot = target[key];
       if (!slot.is_object()) slot.emplace_object();
       if (get_string(value, {"$patch"}) == "delete") target.erase(key);
-      else strategic_object(slot.get_object(), value.get_object());
+      else strategic_object(slot.get_object(), value.get_object(), problem);
     } else if (value.is_array()) {
       const auto& list = value.get_array();
       auto* have = target.if_contains(key);
@@ -113,7 +118,7 @@ void strategic_object(json::object& target, const json::object& patch) {
       } else if (!merge.empty()) {
         auto& slot = target[key];
         if (!slot.is_array()) slot.emplace_array();
-        strategic_list(slot.get_array(), list, merge);
+        strategic_list(slot.get_array(), list, merge, problem);
       } else if (key == "finalizers" && have != nullptr && have->is_array()) {
         for (const auto& item : list)
           if (std::ranges::find(have->get_array(), item) == have->get_array().end()) have->get_array().push_back(item);
@@ -258,8 +263,92 @@ void from_fields_v1(const json::value& v, const std::string& path, Fields& out) 
 
 std::string readable(std::string_view path) {
   std::string out;
-  for (const auto& step : split(path.substr(1), '\n')) out += step.starts_with("f:") ? "." + step.substr(2) : "[" + step.substr(2) + "]";
+  for (const auto& step : split(path.substr(1), '\n')) {
+    if (step.starts_with("f:")) {
+      out += "." + step.substr(2);
+    } else {
+      const auto id = json::parse(step.substr(2)).get_object();
+      out += fmt::format("[{}={}]", std::string_view(id.begin()->key()), json::serialize(id.begin()->value()));
+    }
+  }
   return out;
+}
+
+// The leaves of an object that a manager can own: not what the server sets.
+Fields owned_fields(json::value content) {
+  for (const auto* key : {"apiVersion", "kind", "status"}) erase(content, {key});
+  for (const auto* key : {"name", "namespace", "resourceVersion", "uid", "creationTimestamp", "generation", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName"})
+    erase(content, {"metadata", key});
+  if (const auto* m = find_object(content, {"metadata"}); m != nullptr && m->empty()) erase(content, {"metadata"});
+  Fields out;
+  collect(content, "", "", out);
+  out.erase("");
+  return out;
+}
+
+Fields fields_of(const json::value& entry) {
+  Fields out;
+  if (const auto* fields = find(entry, {"fieldsV1"})) from_fields_v1(*fields, "", out);
+  return out;
+}
+
+json::object manager_entry(std::string_view manager, std::string_view operation, std::string_view subresource, std::string_view version, std::string_view now, const Fields& fields) {
+  json::object entry{{"manager", manager}, {"operation", operation}, {"apiVersion", version}, {"time", now}, {"fieldsType", "FieldsV1"}, {"fieldsV1", to_fields_v1(fields)}};
+  if (!subresource.empty()) entry["subresource"] = subresource;
+  return entry;
+}
+
+bool is_manager(const json::value& entry, std::string_view manager, std::string_view operation, std::string_view subresource) {
+  return get_string(entry, {"manager"}) == manager && get_string(entry, {"operation"}) == operation && get_string(entry, {"subresource"}) == subresource;
+}
+
+std::string describe(const json::value& entry) {
+  auto out = fmt::format("\"{}\"", get_string(entry, {"manager"}));
+  if (const auto sub = get_string(entry, {"subresource"}); !sub.empty()) out += fmt::format(" with subresource \"{}\"", sub);
+  if (get_string(entry, {"operation"}) == "Update") out += fmt::format(" using {}", get_string(entry, {"apiVersion"}));
+  return out;
+}
+
+bool any_below(const Fields& fields, const std::string& prefix) {
+  const auto at = fields.lower_bound(prefix);
+  return at != fields.end() && at->starts_with(prefix);
+}
+
+// Takes what `path` names out of `live`: the whole list item where nobody says
+// anything of it any more (`held`), else the leaf alone.
+void take_out(json::value& live, const std::string& path, const Fields& held) {
+  for (auto at = path.find("\nk:"); at != std::string::npos; at = path.find("\nk:", at + 1)) {
+    const auto item = path.substr(0, path.find('\n', at + 1));
+    if (any_below(held, item + "\n")) continue;
+    json::value* list = nullptr;
+    if (const auto* found = follow(live, item, &list); found != nullptr) list->get_array().erase(found);
+    return;
+  }
+  json::value* parent = nullptr;
+  if (held.contains(path) || follow(live, path, &parent) == nullptr) return;
+  const auto last = path.substr(path.rfind('\n') + 1);
+  if (last.starts_with("f:") && parent->is_object()) parent->get_object().erase(last.substr(2));
+}
+
+Error apply_conflict(const std::vector<std::pair<std::string, std::string>>& conflicts) {   // who, field
+  json::array causes;
+  std::map<std::string, std::string> by_manager;
+  for (const auto& [who, field] : conflicts) {
+    causes.push_back({{"reason", "FieldManagerConflict"}, {"message", "conflict with " + who}, {"field", field}});
+    by_manager[who] += "\n- " + field;
+  }
+  std::string message;
+  if (conflicts.size() == 1) {
+    message = fmt::format("Apply failed with 1 conflict: conflict with {}: {}", conflicts[0].first, conflicts[0].second);
+  } else {
+    message = fmt::format("Apply failed with {} conflicts: ", conflicts.size());
+    bool first = true;
+    for (const auto& [who, fields] : by_manager) {
+      message += fmt::format("{}conflicts with {}:{}", first ? "" : "\n", who, fields);
+      first = false;
+    }
+  }
+  return {Errc::conflict, "Conflict", std::move(message), json::serialize(json::object{{"causes", std::move(causes)}}), 0};
 }
 
 }  // namespace
@@ -310,34 +399,29 @@ json::value merge_patch(json::value target, const json::value& patch) {
   return target;
 }
 
-json::value strategic_merge(json::value target, const json::value& patch) {
-  if (!patch.is_object()) return patch;
+Result<json::value> strategic_merge(json::value target, const json::value& patch) {
+  if (!patch.is_object()) return fail(Errc::invalid_argument, "BadRequest", "a strategic merge patch must be an object");
   if (!target.is_object()) target.emplace_object();
-  strategic_object(target.get_object(), patch.get_object());
+  std::string problem;
+  strategic_object(target.get_object(), patch.get_object(), problem);
+  if (!problem.empty()) return fail(Errc::invalid_argument, "BadRequest", std::move(problem));
   return target;
 }
 
 Result<json::value> server_side_apply(json::value live, const json::value& applied, std::string_view manager, bool force, std::string_view now) {
   json::value wanted = applied;
   erase(wanted, {"metadata", "managedFields"});
-  Fields mine;
-  {
-    json::value content = wanted;
-    for (const auto* key : {"apiVersion", "kind", "status"}) erase(content, {key});
-    for (const auto* key : {"name", "namespace", "resourceVersion", "uid", "creationTimestamp"}) erase(content, {"metadata", key});
-    if (const auto* m = find_object(content, {"metadata"}); m != nullptr && m->empty()) erase(content, {"metadata"});
-    collect(content, "", "", mine);
-    mine.erase("");
-  }
+  const auto mine = owned_fields(wanted);
   json::array managers;
   if (const auto* list = find_array(live, {"metadata", "managedFields"})) managers = *list;
-  Fields before;
-  std::vector<std::string> conflicts;
+  // Whoever made the object without applying owns it all so far.
+  if (managers.empty() && find(live, {"metadata", "uid"}) != nullptr)
+    managers.push_back(manager_entry("before-first-apply", "Update", "", get_string(live, {"apiVersion"}), now, owned_fields(live)));
+  Fields before, others;
+  std::vector<std::pair<std::string, std::string>> conflicts;
   for (auto& entry : managers) {
-    Fields theirs;
-    if (const auto* fields = find(entry, {"fieldsV1"})) from_fields_v1(*fields, "", theirs);
-    const bool apply = get_string(entry, {"operation"}) == "Apply";
-    if (apply && get_string(entry, {"manager"}) == manager) {
+    auto theirs = fields_of(entry);
+    if (is_manager(entry, manager, "Apply", "")) {
       before = std::move(theirs);
       continue;
     }
@@ -348,40 +432,63 @@ Result<json::value> server_side_apply(json::value live, const json::value& appli
       const auto* have = follow(live, path);
       if (ours != nullptr && have != nullptr && *ours == *have) continue;   // shared, not fought over
       if (!force) {
-        conflicts.push_back(fmt::format("conflict with \"{}\": {}", get_string(entry, {"manager"}), readable(path)));
+        conflicts.emplace_back(describe(entry), readable(path));
       } else {
         theirs.erase(path);
         taken = true;
       }
     }
     if (taken) ensure(entry, {"fieldsV1"}) = to_fields_v1(theirs);
+    others.insert(theirs.begin(), theirs.end());
   }
-  if (!conflicts.empty())
-    return fail(Errc::conflict, "Conflict",
-                fmt::format("Apply failed with {} conflict{}: {}", conflicts.size(), conflicts.size() == 1 ? "" : "s", join(conflicts, ", ")));
-  for (const auto& path : before) {
-    if (mine.contains(path)) continue;
-    const bool shared = std::ranges::any_of(managers, [&](const json::value& entry) {
-      Fields theirs;
-      if (get_string(entry, {"manager"}) == manager && get_string(entry, {"operation"}) == "Apply") return false;
-      if (const auto* fields = find(entry, {"fieldsV1"})) from_fields_v1(*fields, "", theirs);
-      return theirs.contains(path);
-    });
-    json::value* parent = nullptr;
-    const auto* slot = shared ? nullptr : follow(live, path, &parent);
-    if (slot == nullptr || parent == nullptr) continue;
-    const auto last = path.substr(path.rfind('\n') + 1);
-    if (last.starts_with("f:") && parent->is_object()) parent->get_object().erase(last.substr(2));
-  }
-  live = strategic_merge(std::move(live), wanted);
+  if (!conflicts.empty()) return fail(apply_conflict(conflicts));
+  others.insert(mine.begin(), mine.end());
+  for (const auto& path : before)
+    if (!mine.contains(path)) take_out(live, path, others);
+  OJ_TRY(live, strategic_merge(std::move(live), wanted));
+  std::string since(now);
+  for (const auto& entry : managers)
+    if (is_manager(entry, manager, "Apply", "") && before == mine) since = std::string(get_string(entry, {"time"}));   // nothing new is said
   managers.erase(std::remove_if(managers.begin(), managers.end(),
-                                [&](const json::value& entry) {
-                                  return get_string(entry, {"operation"}) == "Apply" && get_string(entry, {"manager"}) == manager;
-                                }),
+                                [&](const json::value& entry) { return is_manager(entry, manager, "Apply", "") || fields_of(entry).empty(); }),
                  managers.end());
-  managers.push_back({{"manager", manager}, {"operation", "Apply"}, {"apiVersion", get_string(applied, {"apiVersion"})}, {"time", now}, {"fieldsType", "FieldsV1"}, {"fieldsV1", to_fields_v1(mine)}});
+  managers.push_back(manager_entry(manager, "Apply", "", get_string(applied, {"apiVersion"}), since, mine));
   ensure(live, {"metadata", "managedFields"}) = std::move(managers);
   return live;
+}
+
+void track_update(const json::value& before, json::value& next, std::string_view manager, std::string_view subresource, std::string_view now) {
+  const auto* known = find_array(before, {"metadata", "managedFields"});
+  if (known == nullptr || known->empty()) return;
+  json::array managers = *known;
+  Fields changed, touched;
+  if (subresource != "status") {
+    json::value was = before;
+    const auto now_there = owned_fields(next);
+    for (const auto& path : now_there) {
+      const auto* old = follow(was, path);
+      if (old == nullptr || *old != *follow(next, path)) changed.insert(path);
+    }
+    touched = changed;
+    for (const auto& path : owned_fields(was))
+      if (!now_there.contains(path)) touched.insert(path);
+  }
+  if (!touched.empty()) {
+    for (auto& entry : managers) {
+      auto fields = fields_of(entry);
+      const auto n = fields.size();
+      std::erase_if(fields, [&](const std::string& path) { return touched.contains(path); });
+      if (is_manager(entry, manager, "Update", subresource)) {
+        fields.insert(changed.begin(), changed.end());
+        changed.clear();
+        ensure(entry, {"time"}) = now;
+      }
+      if (fields.size() != n || changed.empty()) ensure(entry, {"fieldsV1"}) = to_fields_v1(fields);
+    }
+    if (!changed.empty()) managers.push_back(manager_entry(manager, "Update", subresource, get_string(before, {"apiVersion"}), now, changed));
+    managers.erase(std::remove_if(managers.begin(), managers.end(), [](const json::value& entry) { return fields_of(entry).empty(); }), managers.end());
+  }
+  ensure(next, {"metadata", "managedFields"}) = std::move(managers);
 }
 
 }  // namespace oddjob::devcluster

@@ -15,6 +15,7 @@ namespace {
 
 constexpr Duration kBookmarkEvery = std::chrono::seconds(10);
 constexpr std::int64_t kDefaultWatchSeconds = 1800;
+constexpr std::size_t kWatchChunk = 256U << 10U;   // written as soon as so much is there
 
 std::optional<std::int64_t> number(std::string_view text) {
   std::int64_t n = 0;
@@ -30,6 +31,14 @@ std::string key_of(const json::value& o) {
 }
 
 std::unexpected<Error> bad_request(std::string message) { return fail(Errc::invalid_argument, "BadRequest", std::move(message)); }
+
+// A version that this cluster has not reached: another cluster's, most likely.
+std::optional<Error> from_the_future(std::string_view asked, std::int64_t current) {
+  const auto n = number(asked);
+  if (!n || *n <= current) return std::nullopt;
+  return Error{Errc::deadline_exceeded, "Timeout", fmt::format("Too large resource version: {}, current: {}", *n, current),
+               R"({"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource version"}],"retryAfterSeconds":1})", 1};
+}
 
 // Where a list goes on: the revision it began at and the last key that was given.
 struct Continue {
@@ -66,7 +75,7 @@ std::vector<std::shared_ptr<const json::value>> undo(std::vector<std::shared_ptr
 
 net::Task<> ApiServer::list(Exchange& x) {
   const auto& r = *x.target.resource;
-  const auto selector = Selector::parse(x.request.query.get("labelSelector"), x.request.query.get("fieldSelector"));
+  const auto selector = Selector::parse(x.request.query.get("labelSelector"), x.request.query.get("fieldSelector"), &r);
   if (!selector) {
     co_await x.answer(selector.error());
     co_return;
@@ -74,6 +83,10 @@ net::Task<> ApiServer::list(Exchange& x) {
   const auto limit = number(x.request.query.get("limit")).value_or(0);
   const std::string token(x.request.query.get("continue"));
   auto& storage = registry_.storage();
+  if (const auto future = from_the_future(x.request.query.get("resourceVersion"), storage.revision())) {
+    co_await x.answer(*future);
+    co_return;
+  }
   Continue from{storage.revision(), {}};
   std::vector<WatchEvent> since;
   if (!token.empty()) {
@@ -142,7 +155,7 @@ net::Task<> ApiServer::watch(Exchange& x) {
   const auto& r = *x.target.resource;
   auto fields = std::string(x.request.query.get("fieldSelector"));
   if (!x.target.name.empty()) fields += (fields.empty() ? "" : ",") + std::string("metadata.name=") + x.target.name;
-  const auto selector = Selector::parse(x.request.query.get("labelSelector"), fields);
+  const auto selector = Selector::parse(x.request.query.get("labelSelector"), fields, &r);
   if (!selector) {
     co_await x.answer(selector.error());
     co_return;
@@ -169,18 +182,16 @@ net::Task<> ApiServer::watch(Exchange& x) {
     }
     return json::serialize(json::object{{"type", type}, {"object", std::move(body)}}) + "\n";
   };
-  net::Headers headers;
-  headers.add("Content-Type", "application/json");
-  std::string pending;
   std::int64_t revision = storage.revision();
+  std::vector<std::shared_ptr<const json::value>> initial;
+  bool from_start = false;
+  if (const auto future = from_the_future(asked, revision)) {
+    co_await x.answer(*future);
+    co_return;
+  }
   if (asked.empty() || asked == "0") {
-    for (const auto& item : storage.list(r.key(), name_space))
-      if (selector->matches(*item)) pending += shown("ADDED", *item);
-    if (x.request.query.flag("sendInitialEvents") && bookmarks) {
-      const json::value mark = json::object{{"kind", r.kind}, {"apiVersion", group_version(r)},
-                                            {"metadata", {{"resourceVersion", std::to_string(revision)}, {"annotations", {{"k8s.io/initial-events-end", "true"}}}}}};
-      pending += shown("BOOKMARK", mark);
-    }
+    initial = storage.list(r.key(), name_space);
+    from_start = true;
   } else if (const auto n = number(asked)) {
     revision = *n;
   } else {
@@ -188,13 +199,36 @@ net::Task<> ApiServer::watch(Exchange& x) {
     co_await x.answer(bad);
     co_return;
   }
+  net::Headers headers;
+  headers.add("Content-Type", "application/json");
   if (auto begun = co_await x.out.begin(200, std::move(headers)); !begun) co_return;
   auto gone = x.out.gone();
   // A closed connection wakes the wait below.
   net::Notifier& changed = storage.changed();
   const auto wake = gone.on_cancel([&changed] { changed.notify_all(); });
+  std::string pending;
+  const auto bookmark = [&](json::object metadata) {
+    metadata["resourceVersion"] = std::to_string(revision);
+    const json::value mark = json::object{{"kind", r.kind}, {"apiVersion", group_version(r)}, {"metadata", std::move(metadata)}};
+    pending += shown("BOOKMARK", mark);
+  };
+  bool broken = false;
+  for (const auto& item : initial) {
+    if (selector->matches(*item)) pending += shown("ADDED", *item);
+    if (pending.size() < kWatchChunk) continue;
+    const auto written = co_await x.out.write(pending);
+    pending.clear();
+    broken = !written;
+    if (broken) break;
+  }
+  initial.clear();
+  if (from_start && bookmarks && x.request.query.flag("sendInitialEvents")) {
+    json::object metadata{{"annotations", {{"k8s.io/initial-events-end", "true"}}}};
+    bookmark(std::move(metadata));
+  }
   auto next_bookmark = std::chrono::steady_clock::now() + kBookmarkEvery;
-  while (!gone.cancelled()) {
+  // A CRD that is removed ends the watches of its objects.
+  while (!broken && !gone.cancelled() && registry_.find(x.target.group, x.target.plural) == &r) {
     const auto ticket = changed.ticket();
     const auto events = storage.events_since(r.key(), revision);
     if (!events) {
@@ -209,13 +243,13 @@ net::Task<> ApiServer::watch(Exchange& x) {
       const bool before = e.type != WatchEvent::Type::added && e.before && selector->matches(*e.before);
       if (now) pending += shown(before ? "MODIFIED" : "ADDED", *e.object);
       else if (before) pending += shown("DELETED", *e.object);
+      if (pending.size() >= kWatchChunk) break;   // the rest after it is written
     }
     const auto now = std::chrono::steady_clock::now();
     if (events->empty()) revision = std::max(revision, storage.revision());
     if (bookmarks && (now >= next_bookmark || now >= end)) {
-      const json::value mark = json::object{{"kind", r.kind}, {"apiVersion", group_version(r)},
-                                            {"metadata", {{"resourceVersion", std::to_string(revision)}, {"creationTimestamp", nullptr}}}};
-      pending += shown("BOOKMARK", mark);
+      json::object metadata{{"creationTimestamp", nullptr}};
+      bookmark(std::move(metadata));
       next_bookmark = now + kBookmarkEvery;
     }
     if (!pending.empty()) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "core/text.hpp"
 
@@ -40,14 +42,35 @@ std::string field_value(const json::value& object, std::string_view path) {
     at = find(*at, {step});
     if (at == nullptr) break;
   }
+  if (path == "source") return value_text(find(object, {"source", "component"}));
+  if (at == nullptr && path == "spec.hostNetwork") return "false";
+  if (at == nullptr && path == "status.replicas") return "0";
+  if (at == nullptr && path == "status.successful") return std::to_string(get_int(object, {"status", "succeeded"}).value_or(0));
   if (at == nullptr && path == "spec.unschedulable") return "false";
-  if (at == nullptr && path == "status.successful") return value_text(find(object, {"status", "succeeded"}));
   return value_text(at);
+}
+
+// By which fields, beside name and namespace, objects of a kind are selected.
+bool selectable(const ResourceInfo& r, std::string_view field) {
+  if (field == "metadata.name" || (r.namespaced && field == "metadata.namespace")) return true;
+  static const std::map<std::string_view, std::set<std::string_view>> table = {
+      {"Pod", {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"}},
+      {"Event", {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"}},
+      {"Secret", {"type"}},
+      {"Namespace", {"status.phase"}},
+      {"Node", {"spec.unschedulable"}},
+      {"Job", {"status.successful"}},
+      {"ReplicaSet", {"status.replicas"}},
+      {"ReplicationController", {"status.replicas"}},
+      {"Service", {"spec.clusterIP", "spec.type"}},
+  };
+  const auto found = table.find(r.kind);
+  return found != table.end() && found->second.contains(field);
 }
 
 }  // namespace
 
-Result<Selector> Selector::parse(std::string_view labels, std::string_view fields) {
+Result<Selector> Selector::parse(std::string_view labels, std::string_view fields, const ResourceInfo* resource) {
   Selector out;
   const auto bad = [](std::string_view what) {
     return fail(Errc::invalid_argument, "BadRequest", fmt::format("unable to parse requirement: {}", printable(what, 200)));
@@ -87,6 +110,9 @@ Result<Selector> Selector::parse(std::string_view labels, std::string_view field
     const auto ne = term.find("!=");
     const auto eq = term.find('=');
     if (eq == std::string::npos) return bad(term);
+    const auto field = term.substr(0, std::min(ne, eq));
+    if (resource != nullptr && !selectable(*resource, field))
+      return fail(Errc::invalid_argument, "BadRequest", fmt::format("field label not supported: {}", printable(field, 100)));
     if (ne != std::string::npos) out.fields_.push_back({term.substr(0, ne), Op::not_in, {term.substr(ne + 2)}});
     else out.fields_.push_back({term.substr(0, eq), Op::in, {term.substr(term.find_first_not_of('=', eq) == std::string::npos ? term.size() : term.find_first_not_of('=', eq))}});
   }

@@ -8,13 +8,15 @@
 
 #include "core/error.hpp"
 #include "core/json.hpp"
+#include "devcluster/registry.hpp"
 
 namespace oddjob::devcluster {
 
 class Selector {
  public:
-  // Error "BadRequest" names the text.
-  static Result<Selector> parse(std::string_view labels, std::string_view fields);
+  // Error "BadRequest" names the text. With `r`, only the fields that a real API
+  // server selects this kind by are taken.
+  static Result<Selector> parse(std::string_view labels, std::string_view fields, const ResourceInfo* r = nullptr);
   [[nodiscard]] bool matches(const json::value& object) const;
   [[nodiscard]] bool everything() const noexcept { return labels_.empty() && fields_.empty(); }
 

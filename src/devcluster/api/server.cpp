@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/text.hpp"
 #include "core/yaml.hpp"
 #include "devcluster/api/discovery.hpp"
 #include "devcluster/api/exchange.hpp"
+#include "devcluster/api/schema.hpp"
 #include "devcluster/api/table.hpp"
 
 namespace oddjob::devcluster {
@@ -13,6 +16,8 @@ namespace {
 
 int code_of(const Error& e) {
   if (e.code == "Invalid") return 422;
+  if (e.code == "UnsupportedMediaType") return 415;
+  if (e.code == "MethodNotAllowed") return 405;
   return http_status(e.kind);
 }
 
@@ -90,18 +95,50 @@ WriteContext ApiServer::Exchange::write_context() const {
 
 Result<json::value> ApiServer::Exchange::body() const {
   const auto type = request.headers.get("Content-Type");
-  if (type.find("protobuf") != std::string_view::npos)
-    return fail(Errc::invalid_argument, "UnsupportedMediaType", "the dev cluster takes JSON and YAML, not protobuf");
+  if (type.find("protobuf") != std::string_view::npos) return from_protobuf(request.body);
+  if (type.find("cbor") != std::string_view::npos)
+    return fail(Errc::invalid_argument, "UnsupportedMediaType", "the dev cluster takes JSON, YAML and protobuf, not CBOR");
   const bool yaml = type.find("yaml") != std::string_view::npos;
   auto value = yaml ? parse_yaml(request.body, "the request body") : parse_json(request.body, "the request body");
   if (!value) return fail(Errc::invalid_argument, "BadRequest", value.error().message);
   return value;
 }
 
+Result<> ApiServer::Exchange::check_fields(json::value& object) {
+  const auto* r = target.resource;
+  const auto* type = r == nullptr || r->custom ? nullptr : find_schema(r->kind);
+  if (type == nullptr) return {};
+  const auto refuse = [&](std::string_view why) {
+    return fail(Errc::invalid_argument, "BadRequest", fmt::format("{} in version \"{}\" cannot be handled as a {}: {}", r->kind, r->version, r->kind, why));
+  };
+  const auto unknown = prune(*type, object);
+  if (!unknown) return refuse(unknown.error().message);
+  if (unknown->empty()) return {};
+  std::vector<std::string> parts;
+  for (const auto& path : *unknown) parts.push_back(fmt::format("unknown field \"{}\"", printable(path, 200)));
+  const auto mode = request.query.get("fieldValidation");
+  if (mode == "Strict") return refuse("strict decoding error: " + join(parts, ", "));
+  if (mode != "Ignore") warnings.insert(warnings.end(), parts.begin(), parts.end());
+  return {};
+}
+
+Error no_such_object(const ApiServer::Target& t) {
+  json::object details{{"name", t.name}, {"kind", t.plural}};
+  if (!t.group.empty()) details["group"] = t.group;
+  return {Errc::not_found, "NotFound", fmt::format("{}{}{} \"{}\" not found", t.plural, t.group.empty() ? "" : ".", t.group, t.name), json::serialize(details), 0};
+}
+
+Error no_such_path() { return {Errc::not_found, "NotFound", "the server could not find the requested resource", {}, 0}; }
+
 net::Task<> ApiServer::Exchange::answer(int status, const json::value& body) {
   net::ServerResponse response;
   response.status = status;
   response.headers.add("Content-Type", "application/json");
+  for (const auto& w : warnings) {
+    std::string quoted;
+    for (const char c : printable(w, 400)) quoted += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    response.headers.add("Warning", fmt::format("299 - \"{}\"", quoted));
+  }
   response.body = json::serialize(body) + "\n";
   co_await out.send(std::move(response));
 }
@@ -111,12 +148,13 @@ net::Task<> ApiServer::Exchange::answer(const Error& e) {
   co_await answer(code_of(e), body);
 }
 
-net::Task<> ApiServer::Exchange::answer_object(int status, const json::value& object, const Registry& /*registry*/) {
+net::Task<> ApiServer::Exchange::answer_object(int status, const json::value& object, Registry& registry) {
   json::value body;
   if (form() == Form::metadata) {
     body = metadata_of(object);
   } else if (form() == Form::table && target.resource != nullptr && request.method == "GET") {
-    body = table_of(*target.resource, nullptr, {std::make_shared<const json::value>(object)}, request.query.get("includeObject"),
+    const auto crd = crd_of(registry, *target.resource);
+    body = table_of(*target.resource, crd.get(), {std::make_shared<const json::value>(object)}, request.query.get("includeObject"),
                     get_string(object, {"metadata", "resourceVersion"}), system_clock().now());
   } else {
     body = object;
@@ -125,7 +163,7 @@ net::Task<> ApiServer::Exchange::answer_object(int status, const json::value& ob
 }
 
 net::Task<> ApiServer::handle(const net::ServerRequest& request, net::ResponseWriter& out) {
-  Exchange x{request, out, {}, {}, {}};
+  Exchange x{request, out, {}, {}, {}, {}};
   if (request.path == "/healthz" || request.path == "/livez" || request.path == "/readyz") {
     net::ServerResponse ok;
     ok.headers.add("Content-Type", "text/plain");
@@ -144,13 +182,17 @@ net::Task<> ApiServer::handle(const net::ServerRequest& request, net::ResponseWr
     co_return;
   }
   x.user = std::move(*user);
+  if (auto allowed = impersonate(x); !allowed) {
+    co_await x.answer(allowed.error());
+    co_return;
+  }
   if (request.method == "GET") {
     if (const auto found = discovery(registry_, request.path)) {
       co_await x.answer(200, *found);
       co_return;
     }
   }
-  const Error missing{Errc::not_found, "NotFound", "the server could not find the requested resource", {}, 0};
+  const Error missing = no_such_path();
   auto target = parse_target(registry_, request.path);
   if (!target) {
     co_await x.answer(missing);
@@ -172,6 +214,32 @@ net::Task<> ApiServer::handle(const net::ServerRequest& request, net::ResponseWr
   co_await resource_request(x);
 }
 
+// https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
+Result<> ApiServer::impersonate(Exchange& x) {
+  User as;
+  as.name = std::string(x.request.headers.get("Impersonate-User"));
+  for (const auto& [name, value] : x.request.headers)
+    if (ascii_lower(name) == "impersonate-group") as.groups.push_back(value);
+  if (as.name.empty()) {
+    if (as.groups.empty()) return {};
+    return fail(Errc::invalid_argument, "BadRequest", "requested impersonating groups without a user");
+  }
+  std::vector<Attributes> asked{{"impersonate", "", "users", "", "", as.name, ""}};
+  for (const auto& group : as.groups) asked.push_back({"impersonate", "", "groups", "", "", group, ""});
+  if (as.name.starts_with("system:serviceaccount:")) {
+    const auto parts = split(as.name, ':');
+    if (parts.size() == 4) {
+      asked.front() = {"impersonate", "", "serviceaccounts", "", parts[2], parts[3], ""};
+      if (as.groups.empty()) as.groups = {"system:serviceaccounts", "system:serviceaccounts:" + parts[2]};
+    }
+  }
+  for (const auto& a : asked)
+    if (!access_.allowed(x.user, a)) return std::unexpected(Access::forbidden(x.user, a));
+  if (std::ranges::find(as.groups, "system:authenticated") == as.groups.end()) as.groups.emplace_back("system:authenticated");
+  x.user = std::move(as);
+  return {};
+}
+
 net::Task<> ApiServer::resource_request(Exchange& x) {
   const auto& t = x.target;
   const auto& r = *t.resource;
@@ -181,16 +249,22 @@ net::Task<> ApiServer::resource_request(Exchange& x) {
     co_await review(x);
   } else if (t.subresource == "scale" && r.has_scale) {
     co_await scale(x);
-  } else if (!t.subresource.empty() && !(t.subresource == "status" && r.has_status) && !(t.subresource == "finalize" && r.kind == "Namespace")) {
-    const Error missing{Errc::not_found, "NotFound", "the server could not find the requested resource", {}, 0};
+  } else if (t.subresource == "eviction" && r.kind == "Pod" && x.request.method == "POST") {
+    co_await evict(x);
+  } else if (r.kind == "Pod" && (t.subresource == "exec" || t.subresource == "attach" || t.subresource == "portforward")) {
+    const Error missing{Errc::unsupported, "NotImplemented", fmt::format("the dev cluster has no {}: its pods are local processes", t.subresource), {}, 0};
     co_await x.answer(missing);
+  } else if (!t.subresource.empty() && !(t.subresource == "status" && r.has_status) && !(t.subresource == "finalize" && r.kind == "Namespace")) {
+    const Error missing = no_such_path();
+    co_await x.answer(missing);
+  } else if (t.name.empty() ? x.verb == "update" || x.verb == "patch" : x.verb == "create") {
+    const Error wrong{Errc::invalid_argument, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}, 0};
+    co_await x.answer(wrong);
   } else if (x.verb == "get") {
     if (const auto found = registry_.storage().get(r.key(), r.namespaced ? t.name_space : "", t.name)) {
       co_await x.answer_object(200, *found, registry_);
     } else {
-      json::object details{{"name", t.name}, {"kind", r.plural}};
-      if (!r.group.empty()) details["group"] = r.group;
-      const Error missing{Errc::not_found, "NotFound", fmt::format("{}{}{} \"{}\" not found", r.plural, r.group.empty() ? "" : ".", r.group, t.name), json::serialize(details), 0};
+      const Error missing = no_such_object(t);
       co_await x.answer(missing);
     }
   } else if (x.verb == "list") {

@@ -36,7 +36,9 @@ class ApiServer {
   net::Task<> log(Exchange& x);
   net::Task<> review(Exchange& x);
   net::Task<> scale(Exchange& x);
+  net::Task<> evict(Exchange& x);
   Result<json::value> patched(Exchange& x, const json::value& live);
+  Result<> impersonate(Exchange& x);
 
   Registry& registry_;
   Access& access_;

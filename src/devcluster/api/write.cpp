@@ -1,8 +1,9 @@
 // create, update, patch, delete, scale, reviews.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/text.hpp"
-#include "core/yaml.hpp"
 #include "devcluster/api/exchange.hpp"
 #include "devcluster/api/patch.hpp"
 #include "devcluster/api/selectors.hpp"
@@ -18,13 +19,26 @@ DeleteRequest delete_request(const net::ServerRequest& request, const json::valu
   DeleteRequest d;
   d.dry_run = request.query.get("dryRun") == "All";
   d.propagation = std::string(get_string(options, {"propagationPolicy"}, request.query.get("propagationPolicy")));
-  if (d.propagation.empty()) d.propagation = "Background";
+  if (const auto* orphan = find(options, {"orphanDependents"}); orphan != nullptr && orphan->is_bool()) d.propagation = orphan->get_bool() ? "Orphan" : "Background";
   d.uid = std::string(get_string(options, {"preconditions", "uid"}));
   d.resource_version = std::string(get_string(options, {"preconditions", "resourceVersion"}));
   if (const auto grace = get_int(options, {"gracePeriodSeconds"})) d.grace_seconds = static_cast<int>(*grace);
   else if (request.query.has("gracePeriodSeconds")) d.grace_seconds = std::atoi(std::string(request.query.get("gracePeriodSeconds")).c_str());
   if (const auto* dry = find_array(options, {"dryRun"}); dry != nullptr && !dry->empty()) d.dry_run = true;
   return d;
+}
+
+// Is this body an object of the kind that the path names?
+Result<> acceptable(ApiServer::Exchange& x, json::value& body) {
+  const auto& t = x.target;
+  const auto kind = get_string(body, {"kind"}, t.resource->kind);
+  if (kind != t.resource->kind)
+    return fail(Errc::invalid_argument, "BadRequest", fmt::format("{} in version \"{}\" cannot be handled as a {}", printable(kind, 60), t.version, t.resource->kind));
+  const auto version = t.group.empty() ? t.version : t.group + "/" + t.version;
+  const auto given = get_string(body, {"apiVersion"}, version);
+  if (given != version)
+    return fail(Errc::invalid_argument, "BadRequest", fmt::format("the API version in the data ({}) does not match the expected API version ({})", printable(given, 100), version));
+  return x.check_fields(body);
 }
 
 }  // namespace
@@ -36,10 +50,8 @@ net::Task<> ApiServer::write(Exchange& x) {
     co_await x.answer(body.error());
     co_return;
   }
-  const auto kind = get_string(*body, {"kind"}, t.resource->kind);
-  if (kind != t.resource->kind) {
-    const Error wrong{Errc::invalid_argument, "BadRequest", fmt::format("{} in version \"{}\" cannot be handled as a {}", printable(kind, 60), t.version, t.resource->kind), {}, 0};
-    co_await x.answer(wrong);
+  if (auto right = acceptable(x, *body); !right) {
+    co_await x.answer(right.error());
     co_return;
   }
   const auto context = x.write_context();
@@ -57,6 +69,8 @@ net::Task<> ApiServer::write(Exchange& x) {
       done = registry_.create(*t.resource, t.name_space, std::move(*body), context);
     }
   } else {
+    if (const auto before = registry_.storage().get(t.resource->key(), t.resource->namespaced ? t.name_space : "", t.name))
+      track_update(*before, *body, context.field_manager, t.subresource, now_text());
     done = registry_.update(*t.resource, t.name_space, t.name, std::move(*body), context);
   }
   if (!done) {
@@ -76,8 +90,14 @@ Result<json::value> ApiServer::patched(Exchange& x, const json::value& live) {
       return fail(Errc::invalid_argument, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
     return strategic_merge(live, body);
   }
-  if (type.starts_with("application/apply-patch+yaml"))
-    return server_side_apply(live, body, x.write_context().field_manager, x.request.query.flag("force"), now_text());
+  if (type.starts_with("application/apply-patch+yaml")) {
+    const auto manager = x.request.query.get("fieldManager");
+    if (manager.empty()) return fail(Errc::invalid_argument, "BadRequest", "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
+    OJ_CHECK(acceptable(x, body));
+    if (get_string(body, {"metadata", "name"}, x.target.name) != x.target.name)
+      return fail(Errc::invalid_argument, "BadRequest", "metadata.name does not match the name on the URL");
+    return server_side_apply(live, body, manager, x.request.query.flag("force"), now_text());
+  }
   return fail(Errc::invalid_argument, "UnsupportedMediaType", fmt::format("unknown patch format '{}'", printable(type, 60)));
 }
 
@@ -86,7 +106,7 @@ net::Task<> ApiServer::patch(Exchange& x) {
   const bool apply = x.request.headers.get("Content-Type").starts_with("application/apply-patch+yaml");
   const auto before = registry_.storage().get(t.resource->key(), t.resource->namespaced ? t.name_space : "", t.name);
   if (!before && !apply) {
-    const Error missing{Errc::not_found, "NotFound", fmt::format("{}{}{} \"{}\" not found", t.plural, t.group.empty() ? "" : ".", t.group, t.name), {}, 0};
+    const Error missing = no_such_object(t);
     co_await x.answer(missing);
     co_return;
   }
@@ -97,7 +117,12 @@ net::Task<> ApiServer::patch(Exchange& x) {
     co_return;
   }
   Result<json::value> done = fail(Errc::internal, "InternalError", "");
+  if (auto right = x.check_fields(*next); !right) {
+    co_await x.answer(right.error());
+    co_return;
+  }
   if (before) {
+    if (!apply) track_update(*before, *next, x.write_context().field_manager, t.subresource, now_text());
     done = registry_.update(*t.resource, t.name_space, t.name, std::move(*next), x.write_context());
   } else {
     erase(*next, {"metadata", "resourceVersion"});
@@ -121,7 +146,18 @@ net::Task<> ApiServer::remove(Exchange& x) {
     }
     options = std::move(*body);
   }
-  const auto d = delete_request(x.request, options);
+  auto d = delete_request(x.request, options);
+  // A real server's oldest trap, kept so that clients that fall into it do so here.
+  if (d.propagation.empty() && t.resource->kind == "Job") {
+    d.propagation = "Orphan";
+    x.warnings.emplace_back("child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress this warning");
+  }
+  if (d.propagation.empty()) d.propagation = "Background";
+  if (d.propagation != "Background" && d.propagation != "Foreground" && d.propagation != "Orphan") {
+    const Error bad{Errc::failed_precondition, "Invalid", fmt::format("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Invalid value: \"{}\": must be one of Background, Foreground, Orphan", printable(d.propagation, 40)), {}, 0};
+    co_await x.answer(bad);
+    co_return;
+  }
   if (x.verb == "delete") {
     auto done = registry_.remove(*t.resource, t.name_space, t.name, d);
     if (!done) {
@@ -139,7 +175,7 @@ net::Task<> ApiServer::remove(Exchange& x) {
     }
     co_return;
   }
-  const auto selector = Selector::parse(x.request.query.get("labelSelector"), x.request.query.get("fieldSelector"));
+  const auto selector = Selector::parse(x.request.query.get("labelSelector"), x.request.query.get("fieldSelector"), t.resource);
   if (!selector) {
     co_await x.answer(selector.error());
     co_return;
@@ -170,7 +206,7 @@ net::Task<> ApiServer::scale(Exchange& x) {
   };
   const auto before = registry_.storage().get(t.resource->key(), t.name_space, t.name);
   if (!before) {
-    const Error missing{Errc::not_found, "NotFound", fmt::format("{}.{} \"{}\" not found", t.plural, t.group, t.name), {}, 0};
+    const Error missing = no_such_object(t);
     co_await x.answer(missing);
     co_return;
   }
@@ -191,6 +227,7 @@ net::Task<> ApiServer::scale(Exchange& x) {
   const auto done = registry_.modify(*t.resource, t.name_space, t.name, [&](json::value& o) {
     ensure(o, {"spec", "replicas"}) = replicas;
     if (!version.empty()) ensure(o, {"metadata", "resourceVersion"}) = version;
+    track_update(*before, o, x.write_context().field_manager, "scale", now_text());
     return true;
   }, context);
   if (!done) {
@@ -199,6 +236,36 @@ net::Task<> ApiServer::scale(Exchange& x) {
   }
   const auto now = scale_of(*done);
   co_await x.answer(200, now);
+}
+
+// https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
+net::Task<> ApiServer::evict(Exchange& x) {
+  const auto& t = x.target;
+  const auto pod = registry_.storage().get("/pods", t.name_space, t.name);
+  const auto body = x.body();
+  if (!pod || !body) {
+    const Error problem = pod ? body.error() : no_such_object(t);
+    co_await x.answer(problem);
+    co_return;
+  }
+  for (const auto& budget : registry_.storage().list("policy/poddisruptionbudgets", t.name_space)) {
+    const auto* selector = find(*budget, {"spec", "selector"});
+    if (selector == nullptr || !label_selector_matches(*selector, find_object(*pod, {"metadata", "labels"}))) continue;
+    if (get_int(*budget, {"status", "disruptionsAllowed"}).value_or(0) > 0) continue;
+    const Error refused{Errc::rate_limited, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.", {}, 0};
+    co_await x.answer(refused);
+    co_return;
+  }
+  const json::value none = json::object(), *options = find(*body, {"deleteOptions"});
+  auto d = delete_request(x.request, options == nullptr ? none : *options);
+  if (d.propagation.empty()) d.propagation = "Background";
+  const auto done = registry_.remove(*t.resource, t.name_space, t.name, d);
+  if (!done) {
+    co_await x.answer(done.error());
+    co_return;
+  }
+  const json::value status = success();
+  co_await x.answer(201, status);
 }
 
 net::Task<> ApiServer::review(Exchange& x) {
@@ -217,13 +284,13 @@ net::Task<> ApiServer::review(Exchange& x) {
   if (t.subresource == "token") {
     const auto account = registry_.storage().get("/serviceaccounts", t.name_space, t.name);
     if (!account) {
-      const Error missing{Errc::not_found, "NotFound", fmt::format("serviceaccounts \"{}\" not found", t.name), {}, 0};
+      const Error missing = no_such_object(t);
       co_await x.answer(missing);
       co_return;
     }
-    const auto seconds = get_int(out, {"spec", "expirationSeconds"}).value_or(3600);
-    ensure(out, {"status"}) = json::object{{"token", access_.issue(t.name_space, t.name, get_string(*account, {"metadata", "uid"}))},
-                                           {"expirationTimestamp", format_time(std::chrono::floor<std::chrono::seconds>(system_clock().now()) + std::chrono::seconds(seconds))}};
+    const std::chrono::seconds life(std::clamp<std::int64_t>(get_int(out, {"spec", "expirationSeconds"}).value_or(3600), 1, std::int64_t{1} << 32));
+    ensure(out, {"status"}) = json::object{{"token", access_.issue(t.name_space, t.name, get_string(*account, {"metadata", "uid"}), life)},
+                                           {"expirationTimestamp", format_time(std::chrono::floor<std::chrono::seconds>(system_clock().now()) + life)}};
   } else if (t.plural == "tokenreviews") {
     const auto* user = access_.token_user(get_string(out, {"spec", "token"}));
     json::object status{{"authenticated", user != nullptr}};
@@ -254,12 +321,13 @@ net::Task<> ApiServer::review(Exchange& x) {
       a.path = std::string(get_string(out, {"spec", "nonResourceAttributes", "path"}));
     }
     ensure(out, {"status"}) = json::object{{"allowed", access_.allowed(user, a)}};
+  } else if (t.plural == "selfsubjectrulesreviews") {
+    ensure(out, {"status"}) = access_.rules(x.user, get_string(out, {"spec", "namespace"}));
   } else {
-    const Error missing{Errc::not_found, "NotFound", "the server could not find the requested resource", {}, 0};
+    const Error missing = no_such_path();
     co_await x.answer(missing);
     co_return;
   }
-  ensure(out, {"kind"}) = get_string(out, {"kind"}, t.subresource == "token" ? "TokenRequest" : "");
   co_await x.answer(201, out);
 }
 
