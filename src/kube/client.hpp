@@ -34,6 +34,7 @@ extern const Resource pods, services, events, namespaces, config_maps, secrets, 
 const Resource& workload_resource(std::string_view kind);  // by Kind; for the four workloads
 
 struct ListOptions {
+  ListOptions() {}  // NOLINT(modernize-use-equals-default)
   std::string name_space;  // empty: all namespaces
   std::string label_selector, field_selector;
   std::int64_t page_size = 500;
@@ -45,18 +46,23 @@ struct ListResult {
   std::string resource_version;
 };
 
+// Options have constructors of their own: GCC 12 destroys a temporary aggregate,
+// a default argument too, twice inside a co_await expression.
 struct WriteOptions {
+  WriteOptions() {}  // NOLINT(modernize-use-equals-default)
   bool dry_run = false;
   std::string field_manager = "oddjob";
 };
 enum class PatchType { json_patch, merge, strategic };
 enum class Propagation { background, foreground, orphan };
 struct DeleteOptions {
+  DeleteOptions() {}  // NOLINT(modernize-use-equals-default)
   Propagation propagation = Propagation::background;
   std::string uid, resource_version;  // preconditions; empty: none
   std::optional<int> grace_seconds;
 };
 struct LogOptions {
+  LogOptions() {}  // NOLINT(modernize-use-equals-default)
   std::string container;
   bool follow = false, timestamps = false, previous = false;
   std::string since_time;  // RFC 3339; the server has whole seconds only

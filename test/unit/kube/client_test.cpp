@@ -41,7 +41,10 @@ class ClientTest : public ApiTest {
 TEST_F(ClientTest, WritesCarryFieldManagerAndDryRun) {
   api.add(kCreateJob, ok({{"kind", "Job"}}));
   Client c(loop, config(), quick());
-  ASSERT_TRUE(create_job(c, {true, "tester"}));
+  WriteOptions o;
+  o.dry_run = true;
+  o.field_manager = "tester";
+  ASSERT_TRUE(create_job(c, o));
   EXPECT_EQ(api.seen[0].query.get("dryRun"), "All");
   EXPECT_EQ(api.seen[0].query.get("fieldManager"), "tester");
   EXPECT_EQ(header(0, "Content-Type"), "application/json");
