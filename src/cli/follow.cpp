@@ -4,87 +4,96 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <charconv>
 #include <csignal>
 
 #include "cli/outcome.hpp"
-#include "core/digest.hpp"
 #include "core/text.hpp"
+#include "net/http.hpp"
 
 namespace oddjob::cli {
 namespace {
 
 constexpr Duration kIdle = std::chrono::seconds(60);  // the server says something every 15 s
-constexpr Duration kGiveUp = std::chrono::minutes(5);
 constexpr Duration kFirstPause = std::chrono::milliseconds(200), kLastPause = std::chrono::seconds(5);
 constexpr Duration kFrame = std::chrono::milliseconds(100);
+constexpr Duration kPatience = std::chrono::minutes(1);  // for an answer after Ctrl-C
 constexpr std::size_t kMaxEvent = 4U << 20U;
 
-// Shared by the coroutines of one follow().
+// Shared by the coroutines of one follow(), which may outlive it by a moment.
 struct Session {
-  const Invocation& invocation;
-  FollowOptions options;
-  std::string id;
+  const Terminal terminal;
+  const FollowOptions options;
+  const std::string id;
   StatusLine line;
   StreamState stream{};
   json::value run;
   std::string told, carry;
-  net::HttpStream* open = nullptr;
-  int signal = 0;
+  bool partial_line = false;  // on the terminal, the log stands within a line
+  std::uint64_t heard = 0;    // events so far: a server that speaks is there
   bool done = false;
-  explicit Session(const Invocation& i) : invocation(i), line(i.terminal) {}
+
+  Session(const Terminal& t, const FollowOptions& o, std::string run_id)
+      : terminal(t), options(o), id(std::move(run_id)), line(t) {}
+
+  [[nodiscard]] std::string path(std::string_view rest) const {
+    return fmt::format("/api/v1/runs/{}{}", net::percent_encode(id), rest);
+  }
 
   bool write_log(const std::string& bytes) {
-    if (options.log_to_stderr) return write_err(bytes);
     line.clear();
-    if (invocation.terminal.out_tty) return write_out(terminal_safe(bytes, carry));
-    return write_out(bytes);
+    const bool tty = options.log_to_stderr ? terminal.err_tty : terminal.out_tty;
+    const auto text = tty ? terminal_safe(bytes, carry) : bytes;
+    if (tty && !text.empty()) partial_line = text.back() != '\n';
+    return options.log_to_stderr ? write_err(text) : write_out(text);
+  }
+
+  // What we say begins on a line of its own.
+  void fresh_line() {
+    line.clear();
+    if (partial_line && terminal.err_tty) write_err("\n");
+    partial_line = false;
   }
 
   void say(const std::string& text) {
     if (options.quiet) return;
-    line.clear();
+    fresh_line();
     write_err(text + "\n");
   }
 
   void show() {
     if (options.quiet || run.is_null()) return;
     const auto text = progress_line(run);
-    if (invocation.terminal.live) {
+    if (terminal.live) {
       // A running command speaks for itself.
-      if (get_string(run, {"state"}) == "running" && stream.offset() > 0 && invocation.terminal.out_tty)
+      if (stream.offset() > 0 && get_string(run, {"state"}) == "running" && terminal.out_tty) {
         line.clear();
-      else
+      } else {
+        if (!line.shown()) fresh_line();
         line.show(text);
+      }
     } else if (text != told) {
-      write_err(text + "\n");
+      say(text);
     }
     told = text;
   }
 };
+using Shared = std::shared_ptr<Session>;
 
-net::Task<> spin(std::shared_ptr<Session> s) {
+net::Task<> spin(Shared s) {
   while (!s->done) {
     co_await net::sleep_for(kFrame);
     if (!s->done) s->line.tick();
   }
 }
 
-net::Task<> watch_signals(std::shared_ptr<Session> s) {
-  const std::vector<int> wanted = {SIGINT, SIGTERM};
-  while (!s->done) {
-    const int number = co_await net::wait_signal(wanted);
-    if (s->done || number == 0) co_return;
-    s->signal = number;
-    if (s->open != nullptr) s->open->cancel();
-  }
-}
-
-// d, c or g; 'd' where nobody answers for a minute, or presses Ctrl-C again.
+// d, c or g; 'd' where nobody answers, or presses Ctrl-C again.
 char ask() {
-  write_err("\nDetach and leave it running [d], cancel the run [c], or go on [g]? (d) ");
+  write_err("\nDetach and leave it running (d, default), cancel the run (c), or go on (g)? ");
   pollfd p{STDIN_FILENO, POLLIN, 0};
-  if (::poll(&p, 1, 60000) <= 0) return 'd';
+  if (::poll(&p, 1, static_cast<int>(kPatience.count())) <= 0) {
+    write_err("\n");
+    return 'd';
+  }
   char buffer[64];
   const auto n = ::read(STDIN_FILENO, buffer, sizeof buffer);
   const std::string answer =
@@ -92,77 +101,69 @@ char ask() {
   return answer.empty() ? 'd' : answer[0] == 'c' || answer[0] == 'g' ? answer[0] : 'd';
 }
 
-// One connection: until its end, an error, or a signal.
-net::Task<Result<bool>> read_stream(ApiClient& api, std::shared_ptr<Session> s) {
+net::Task<> cancel_run(ApiClient& api, Shared s) {
+  const json::value nothing = json::object();
+  auto cancelled = co_await api.call("POST", s->path("/cancel"), nothing);
+  if (s->done) co_return;
+  s->say(cancelled ? "cancelling…" : "could not cancel: " + printable(cancelled.error().message, 500));
+}
+
+struct Round {
+  bool done = false;
+  // True: the run's end came. False: the stream ended without it.
+  Result<bool> outcome = false;
+};
+
+// One connection. What goes to a reader that is gone (EPIPE) ends it like a signal.
+net::Task<Result<bool>> read_stream(ApiClient& api, Shared s, Interrupts& interrupts) {
   net::Headers headers;
   headers.add("Accept", "text/event-stream");
   if (s->stream.offset() > 0) headers.add("Last-Event-ID", std::to_string(s->stream.offset()));
-  OJ_CO_TRY(auto stream, co_await api.open("/api/v1/runs/" + s->id + "/stream", std::move(headers), kIdle));
-  s->open = &stream;
-  struct Closed {
-    Session& session;
-    ~Closed() { session.open = nullptr; }
-  } closed{*s};
+  OJ_CO_TRY(auto stream, co_await api.open(s->path("/stream"), std::move(headers), kIdle));
   net::SseParser parser(kMaxEvent);
   for (;;) {
-    if (s->signal != 0) co_return false;
     auto bytes = co_await stream.read();
+    if (s->done) co_return false;
     if (!bytes) co_return fail(bytes.error());
     if (bytes->empty()) co_return false;
     OJ_CO_TRY(const auto events, parser.feed(*bytes));
     for (const auto& event : events) {
+      ++s->heard;
       OJ_CO_TRY(const auto update, s->stream.apply(event));
+      if (!update.log.empty() && !s->write_log(update.log)) {
+        interrupts.raise(SIGPIPE);
+        co_return false;
+      }
       if (update.status) {
         s->run = *update.status;
-        s->show();
-      }
-      if (!update.log.empty() && !s->write_log(update.log)) {
-        s->signal = SIGPIPE;
-        co_return false;
+        if (!update.ended) s->show();
       }
       if (update.ended) co_return true;
     }
   }
 }
 
-}  // namespace
-
-Result<StreamState::Update> StreamState::apply(const net::SseEvent& event) {
-  Update out;
-  const auto bad = [](std::string_view what) {
-    return fail(Errc::internal, "cli.bad_stream", fmt::format("the server's stream: {}", what));
-  };
-  if (event.event == "status" || event.event == "end") {
-    OJ_TRY(auto run, parse_json(event.data, "the server's stream"));
-    out.status = std::move(run);
-    out.ended = event.event == "end";
-  } else if (event.event == "log") {
-    OJ_TRY(const auto log, parse_json(event.data, "the server's stream"));
-    const auto at = get_int(log, {"offset"});
-    std::string bytes(get_string(log, {"data"}));
-    if (get_string(log, {"encoding"}) == "base64") {
-      OJ_TRY(bytes, base64_decode(bytes));
-    }
-    std::int64_t end = 0;
-    const auto [last, ec] = std::from_chars(event.id.data(), event.id.data() + event.id.size(), end);
-    if (!at || ec != std::errc{}) return bad("a log event without offsets");
-    // `offset` is where the data begins; what we have already is passed over.
-    const std::int64_t begin = end - static_cast<std::int64_t>(bytes.size());
-    if (begin > offset_) return bad(fmt::format("log bytes {} to {} are missing", offset_, begin));
-    if (end <= offset_) return out;
-    out.log = bytes.substr(static_cast<std::size_t>(offset_ - begin));
-    offset_ = end;
-  }
-  return out;
+net::Task<> one_round(ApiClient& api, Shared s, Interrupts& interrupts, std::shared_ptr<Round> round) {
+  round->outcome = co_await read_stream(api, s, interrupts);
+  round->done = true;
+  if (!s->done) interrupts.wake();
 }
 
-net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invocation& invocation,
-                                   std::string run_id, FollowOptions options) {
-  const auto s = std::make_shared<Session>(invocation);
-  s->options = options;
-  s->id = std::move(run_id);
-  loop.spawn("signals", watch_signals(s));
-  if (invocation.terminal.live && !options.quiet) loop.spawn("status line", spin(s));
+// What a signal means: true if we stay.
+bool stays(net::Loop& loop, ApiClient& api, const Shared& s, int signal) {
+  if (signal != SIGINT || !s->options.may_cancel || !s->terminal.in_tty || !s->terminal.err_tty) return false;
+  s->line.clear();
+  const char answer = ask();
+  if (answer == 'c') loop.spawn("cancel", cancel_run(api, s));
+  return answer != 'd';
+}
+
+}  // namespace
+
+net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, Interrupts& interrupts,
+                                   const Invocation& invocation, std::string run_id, FollowOptions options) {
+  const auto s = std::make_shared<Session>(invocation.terminal, options, std::move(run_id));
+  if (s->terminal.live && !options.quiet) loop.spawn("status line", spin(s));
   struct Finished {
     Session& session;
     ~Finished() {
@@ -170,50 +171,51 @@ net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invoca
       session.line.clear();
     }
   } finished{*s};
+  const auto result = [&](bool ended, int signal) {
+    return Followed{s->run, ended, signal, s->partial_line};
+  };
+
   auto pause = kFirstPause;
   auto last_word = std::chrono::steady_clock::now();
   bool complained = false;
   for (;;) {
-    const auto before = s->stream.offset();
-    auto ended = co_await read_stream(api, s);
-    if (ended && *ended) co_return Followed{s->run, true, 0};
-    if (s->signal == SIGINT && options.may_cancel && invocation.terminal.in_tty &&
-        invocation.terminal.err_tty) {
-      s->line.clear();
-      const char answer = ask();
-      s->signal = 0;
-      if (answer == 'd') co_return Followed{s->run, false, SIGINT};
-      if (answer == 'c') {
-        const json::value nothing = json::object();
-        auto cancelled = co_await api.call("POST", "/api/v1/runs/" + s->id + "/cancel", nothing);
-        if (!cancelled)
-          s->say("could not cancel: " + cancelled.error().message);
-        else
-          s->say("cancelling…");
-      }
-      continue;
+    const auto before = s->heard;
+    const auto began = std::chrono::steady_clock::now();
+    const auto round = std::make_shared<Round>();
+    loop.spawn("stream", one_round(api, s, interrupts, round));
+    while (!round->done) {
+      co_await interrupts.wait(std::chrono::hours(1));
+      if (const int signal = interrupts.take(); signal != 0 && !stays(loop, api, s, signal))
+        co_return result(false, signal);
     }
-    if (s->signal != 0) co_return Followed{s->run, false, s->signal};
+    const auto& outcome = round->outcome;
+    if (outcome && *outcome) co_return result(true, 0);
+    static const Error silent{
+        Errc::unavailable, "cli.no_stream", "the server ended the stream at once", {}, 0};
+    const auto& e = outcome ? silent : outcome.error();
+    const auto hint = fmt::format("the run goes on without us; `oddjob logs -f {}` reattaches", s->id);
+    // The server's own words (not found, forbidden) are final; a lost connection is not.
+    if (!passing(e)) co_return fail(e.hint.empty() && !s->run.is_null() ? Error(e).with_hint(hint) : e);
     const auto now = std::chrono::steady_clock::now();
-    if (ended || s->stream.offset() != before) {
+    if (s->heard != before) {
       last_word = now;
-      pause = kFirstPause;
       complained = false;
-    } else {
-      const auto& e = ended.error();
-      // The server's own words (not found, forbidden) are final; a lost connection is not.
-      const bool transport =
-          e.code.starts_with("http.") || e.kind == Errc::unavailable || e.kind == Errc::rate_limited;
-      if (!transport) co_return fail(e);
-      if (now - last_word > kGiveUp)
-        co_return fail(
-            Error(e)
-                .with_context("no server for 5 minutes")
-                .with_hint(fmt::format("the run goes on without us; `oddjob logs -f {}` reattaches", s->id)));
-      if (!complained) s->say(fmt::format("lost the server ({}); reconnecting…", printable(e.message, 200)));
+    } else if (now - last_word >= options.give_up) {
+      co_return fail(Error(e)
+                         .with_context(fmt::format("no server for {}", human_duration(options.give_up)))
+                         .with_hint(hint));
+    } else if (!complained) {
+      s->say(fmt::format("lost the server ({}); reconnecting…", printable(e.message, 200)));
       complained = true;
     }
-    co_await net::sleep_for(pause);
+    if (now - began > kLastPause) pause = kFirstPause;
+    const auto until = now + pause;
+    while (std::chrono::steady_clock::now() < until) {
+      const auto left = std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now());
+      co_await interrupts.wait(left);
+      if (const int signal = interrupts.take(); signal != 0 && !stays(loop, api, s, signal))
+        co_return result(false, signal);
+    }
     pause = std::min(pause * 2, kLastPause);
   }
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/command.hpp"
+#include "cli/interrupts.hpp"
 #include "net/sse.hpp"
 
 namespace oddjob::cli {
@@ -28,18 +29,23 @@ class StreamState {
   std::int64_t offset_;
 };
 
+// May the same request help later? (The server is away or busy; not: it refused.)
+bool passing(const Error& e) noexcept;
+
 struct FollowOptions {
-  bool quiet = false;          // nothing on standard error but failures
-  bool log_to_stderr = false;  // where standard output is for -o json
-  bool may_cancel = true;      // ask on Ctrl-C; `logs -f` only leaves
+  bool quiet = false;                          // nothing on standard error but failures
+  bool log_to_stderr = false;                  // where standard output is for -o json
+  bool may_cancel = true;                      // ask on Ctrl-C; `logs -f` only leaves
+  Duration give_up = std::chrono::minutes(5);  // after so long without a server
 };
 struct Followed {
   json::value run;  // as it was last seen
   bool ended = false;
-  int signal = 0;  // detached by this signal, or SIGPIPE
+  int signal = 0;             // detached by this signal, or SIGPIPE
+  bool partial_line = false;  // the log on the terminal ended within a line
 };
 
-net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, const Invocation& invocation,
-                                   std::string run_id, FollowOptions options);
+net::Task<Result<Followed>> follow(net::Loop& loop, ApiClient& api, Interrupts& interrupts,
+                                   const Invocation& invocation, std::string run_id, FollowOptions options);
 
 }  // namespace oddjob::cli

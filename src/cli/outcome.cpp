@@ -2,12 +2,24 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "cli/command.hpp"
 #include "core/clock.hpp"
 #include "core/text.hpp"
 #include "core/words.hpp"
 
 namespace oddjob::cli {
+namespace {
+
+// "timed out", "pending approval".
+std::string state_words(const json::value& run) {
+  auto state = printable(get_string(run, {"state"}), 40);
+  std::ranges::replace(state, '_', ' ');
+  return state;
+}
+
+}  // namespace
 
 int exit_code_of(const json::value& run) {
   const auto state = get_string(run, {"state"});
@@ -18,8 +30,7 @@ int exit_code_of(const json::value& run) {
 }
 
 std::string final_line(const json::value& run) {
-  std::string state(get_string(run, {"state"}));
-  if (state == "timed_out") state = "timed out";
+  const auto state = state_words(run);
   std::string out = fmt::format("run {} {}", short_run_id(get_string(run, {"id"})), state);
   std::vector<std::string> parts;
   if (const auto code = get_int(run, {"exitCode"})) parts.push_back(fmt::format("exit code {}", *code));
@@ -34,12 +45,13 @@ std::string final_line(const json::value& run) {
         human_duration(std::max(std::chrono::duration_cast<Duration>(*end - *start), Duration::zero())));
   const auto message = get_string(run, {"message"});
   if (!message.empty() && state != "succeeded" && !(state == "failed" && reason == "Error"))
-    out += fmt::format("\n  {}", message);
+    out += fmt::format("\n  {}", printable(message, 2000));
   return out;
 }
 
 std::string progress_line(const json::value& run) {
-  const auto state = get_string(run, {"state"}), progress = get_string(run, {"progress"});
+  const auto state = state_words(run);
+  const auto progress = printable(get_string(run, {"progress"}), 500);
   const auto id = short_run_id(get_string(run, {"id"}));
   return progress.empty() ? fmt::format("run {}: {}", id, state)
                           : fmt::format("run {}: {}: {}", id, state, progress);

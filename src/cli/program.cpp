@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cli/command.hpp"
+#include "core/text.hpp"
 #include "kube/config.hpp"
 
 namespace oddjob::cli {
@@ -23,6 +24,48 @@ void add_version(CLI::App& app, Invocation& invocation) {
     };
   });
 }
+
+namespace {
+
+// CLI11's complaint in our words, with what to do about it.
+Error usage_error(const CLI::App& app, const std::vector<std::string>& arguments, const CLI::ParseError& e) {
+  const CLI::App* command = &app;
+  std::string path = "oddjob";
+  for (auto named = command->get_subcommands(); !named.empty(); named = command->get_subcommands()) {
+    command = named.front();
+    path += " " + command->get_name();
+  }
+  // The first of the words that nobody took.
+  const auto extras = app.remaining(true);
+  const auto first = std::ranges::find_if(
+      arguments, [&](const std::string& a) { return std::ranges::find(extras, a) != extras.end(); });
+  const auto word = first == arguments.end() ? std::string{} : printable(*first, 60);
+  Error out{Errc::invalid_argument, "cli.usage", fmt::format("{}: {}", path, e.what()),
+            fmt::format("`{} --help` says more", path), 0};
+  const auto known = command->get_subcommands([](const CLI::App* s) { return !s->get_group().empty(); });
+  std::vector<std::string> names;
+  for (const auto* s : known) names.push_back(s->get_name());
+  if (!known.empty() && word.empty()) {
+    out.message = fmt::format("`{}` needs a command", path);
+    out.hint = fmt::format("there are: {}", join(names, ", "));
+  } else if (word.empty()) {
+    return out;
+  } else if (!known.empty() && !word.starts_with('-')) {
+    const auto near = closest(word, std::vector<std::string_view>(names.begin(), names.end()));
+    out.message = fmt::format("there is no command '{} {}'", path, word);
+    out.hint = near.empty() ? fmt::format("there are: {}", join(names, ", "))
+                            : fmt::format("did you mean `{} {}`?", path, near);
+  } else if (word.starts_with('-')) {
+    out.message = fmt::format("`{}` has no flag {}", path, word);
+  } else {
+    out.message = fmt::format("`{}` has no place for '{}'", path, word);
+    if (command->get_name() == "run" || command->get_name() == "render")
+      out.hint = fmt::format("the command to run stands after `--`: {} deploy/NAME -- {} ...", path, word);
+  }
+  return out;
+}
+
+}  // namespace
 
 int program(std::vector<std::string> arguments) {
   Invocation invocation;
@@ -52,11 +95,19 @@ int program(std::vector<std::string> arguments) {
                          add_audit, add_whoami, add_context, add_completion, add_version})
     add(app, invocation);
 
+  if (arguments.empty() && !invocation.has_separator) {
+    write_out(app.help());
+    return 0;
+  }
+  const auto given = arguments;
   std::ranges::reverse(arguments);  // as CLI11 wants them
   try {
     app.parse(std::move(arguments));
+  } catch (const CLI::Success& e) {  // --help, --version
+    return app.exit(e);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kOwnFailure;
+    print_error(usage_error(app, given, e));
+    return kOwnFailure;
   }
   return invocation.action ? invocation.action(invocation) : kOwnFailure;
 }

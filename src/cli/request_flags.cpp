@@ -34,7 +34,7 @@ Result<RunRequest> make_request(const RequestFlags& f, const Invocation& invocat
                 "oddjob run deploy/NAME -- COMMAND; `oddjob workloads` lists those you may run on");
   if (invocation.command.empty())
     return fail(Errc::invalid_argument, "cli.no_command", "there is no command to run",
-                fmt::format("write it after `--`: oddjob run {} -- COMMAND ARGS...", f.workload));
+                fmt::format("write it after `--`, as in `oddjob run {} -- COMMAND ARGS...`", f.workload));
   RunRequest r;
   OJ_TRY(r.workload, parse_workload(f.workload, name_space));
   r.command = invocation.command;

@@ -30,25 +30,36 @@ Duration submit_deadline(const Environment& environment) {
   return given ? *given : kSubmitFor;
 }
 
+// The run, or the signal that came while the server was asked.
+struct Submitted {
+  json::value run;
+  int signal = 0;
+};
+
 // With one key the server makes one run of it, however often we ask.
-net::Task<Result<json::value>> submit(ApiClient& api, const Invocation& invocation, json::value body,
-                                      std::string key, bool quiet) {
+net::Task<Result<Submitted>> submit(net::Loop& loop, ApiClient& api, Interrupts& interrupts,
+                                    const Invocation& invocation, const json::value& body, std::string key) {
   const auto deadline = std::chrono::steady_clock::now() + submit_deadline(invocation.environment);
   auto pause = kFirstPause;
   bool told = false;
   for (;;) {
     net::Headers headers;
     headers.add("Idempotency-Key", key);
-    auto answer = co_await api.call("POST", "/api/v1/runs", body, std::move(headers));
-    if (answer) co_return answer;
-    const auto& e = answer.error();
-    const bool again =
-        e.code.starts_with("http.") || e.kind == Errc::unavailable || e.kind == Errc::rate_limited;
-    if (!again || e.code == "http.tls" || std::chrono::steady_clock::now() + pause > deadline)
-      co_return fail(e);
-    if (!told && !quiet) write_err(fmt::format("waiting for the server: {}\n", printable(e.message, 200)));
+    auto asking = api.call("POST", "/api/v1/runs", body, std::move(headers));
+    auto answer = co_await interrupts.attend(loop, std::move(asking));
+    if (!answer) co_return Submitted{nullptr, interrupts.take()};
+    if (*answer) co_return Submitted{std::move(**answer), 0};
+    const auto& e = answer->error();
+    const auto wait = std::max(pause, Duration(std::chrono::seconds(e.retry_after_seconds)));
+    const auto until = std::chrono::steady_clock::now() + wait;
+    if (!passing(e) || until > deadline) co_return fail(e);
+    if (!told && !invocation.quiet)
+      write_err(fmt::format("waiting for the server: {}\n", printable(e.message, 200)));
     told = true;
-    co_await net::sleep_for(std::max(pause, Duration(std::chrono::seconds(e.retry_after_seconds))));
+    while (std::chrono::steady_clock::now() < until) {
+      co_await interrupts.wait(std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now()));
+      if (const int signal = interrupts.take(); signal != 0) co_return Submitted{nullptr, signal};
+    }
     pause = std::min(pause * 2, kLastPause);
   }
 }
@@ -74,6 +85,13 @@ net::Task<Result<int>> dry_run(ApiClient& api, const Invocation& invocation, jso
   co_return 0;
 }
 
+// A success in a script needs no words, OddJob's own failure always does.
+bool says_end(const Invocation& invocation, const json::value& run, int code) {
+  if (code == kOwnFailure && !get_int(run, {"exitCode"})) return true;
+  if (invocation.quiet) return false;
+  return get_string(run, {"state"}) != "succeeded" || invocation.terminal.err_tty;
+}
+
 net::Task<Result<int>> run(net::Loop& loop, ApiClient& api, const Settings& settings,
                            const Invocation& invocation, const RunFlags& flags) {
   OJ_CO_TRY(const auto request, make_request(flags.request, invocation,
@@ -83,8 +101,16 @@ net::Task<Result<int>> run(net::Loop& loop, ApiClient& api, const Settings& sett
   const auto format = invocation.format();
   const bool machine = format == Format::json || format == Format::yaml || format == Format::name;
   const std::string key = flags.idempotency_key.empty() ? new_uuid() : flags.idempotency_key;
-  OJ_CO_TRY(const auto made, co_await submit(api, invocation, std::move(body), key, invocation.quiet));
+  Interrupts interrupts(loop);
+  OJ_CO_TRY(const auto submitted, co_await submit(loop, api, interrupts, invocation, body, key));
+  if (submitted.signal != 0) {
+    write_err(
+        "interrupted while the server was asked: the run may have been made; `oddjob ls --mine` shows it\n");
+    co_return 128 + submitted.signal;
+  }
+  const auto& made = submitted.run;
   const std::string id(get_string(made, {"id"}));
+  if (!is_run_id(id)) co_return fail(Errc::internal, "cli.bad_answer", "the server answered without a run");
   if (flags.detach) {
     if (format == Format::json || format == Format::yaml)
       print_value(made, format);
@@ -100,21 +126,20 @@ net::Task<Result<int>> run(net::Loop& loop, ApiClient& api, const Settings& sett
   FollowOptions options;
   options.quiet = invocation.quiet;
   options.log_to_stderr = machine;
-  OJ_CO_TRY(const auto followed, co_await follow(loop, api, invocation, id, options));
+  OJ_CO_TRY(const auto followed, co_await follow(loop, api, interrupts, invocation, id, options));
   if (!followed.ended) {
     if (followed.signal != SIGPIPE)
       write_err(fmt::format(
           "detached; the run goes on. `oddjob logs -f {}` reattaches, `oddjob cancel {}` ends it\n", id, id));
     co_return 128 + followed.signal;
   }
+  const int code = exit_code_of(followed.run);
+  if (says_end(invocation, followed.run, code))
+    write_err((followed.partial_line && invocation.terminal.err_tty ? "\n" : "") + final_line(followed.run) +
+              "\n");
   if (format == Format::json || format == Format::yaml) print_value(followed.run, format);
   if (format == Format::name) write_out("run/" + id + "\n");
-  const bool well = get_string(followed.run, {"state"}) == "succeeded";
-  if (!invocation.quiet || !well) {
-    // In a script a success needs no words.
-    if (!well || invocation.terminal.err_tty) write_err(final_line(followed.run) + "\n");
-  }
-  co_return exit_code_of(followed.run);
+  co_return code;
 }
 
 }  // namespace
