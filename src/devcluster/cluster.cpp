@@ -73,6 +73,7 @@ struct Cluster::Impl {
   std::unique_ptr<ApiServer> api;
   std::unique_ptr<net::HttpServer> http;
   KeyPair ca;
+  std::shared_ptr<int> alive = std::make_shared<int>();   // for what is posted to the loop
 
   Impl(net::Loop& l, ClusterOptions o) : loop(l), options(std::move(o)), storage(options.watch_history, first_revision()) {}
 
@@ -103,6 +104,15 @@ struct Cluster::Impl {
     OJ_TRY(const auto serving, make_certificate(ca, "kube-apiserver", {}, {"127.0.0.1", "::1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}));
     OJ_TRY(const auto admin, make_certificate(ca, "admin", {"system:masters"}, {}));
     controllers.start();
+    // Every namespace has the CA, as a real cluster's root-ca-cert-publisher sees to.
+    storage.on_event([this](const WatchEvent& e) {
+      if (e.resource != "/namespaces" || e.type != WatchEvent::Type::added) return;
+      loop.post([this, alive = std::weak_ptr(alive), name = std::string(get_string(*e.object, {"metadata", "name"}))] {
+        if (alive.expired()) return;
+        (void)registry.create(*registry.find("", "configmaps"), name,
+                              json::object{{"metadata", {{"name", "kube-root-ca.crt"}, {"annotations", {{"kubernetes.io/description", "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc."}}}}}, {"data", {{"ca.crt", ca.cert_pem}}}});
+      });
+    });
     first_objects();
     if (options.run_pods) {
       NodeOptions node_options;

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+
 #include "core/text.hpp"
 
 namespace oddjob::devcluster {
@@ -95,12 +99,16 @@ std::string pod_status(const json::value& pod) {
 
 json::array pod_cells(const json::value& o, Time now) {
   std::int64_t ready = 0, restarts = 0;
+  std::optional<Time> last;
   if (const auto* all = find_array(o, {"status", "containerStatuses"}))
     for (const auto& c : *all) {
       ready += get_bool(c, {"ready"}) ? 1 : 0;
       restarts += number(c, {"restartCount"});
+      if (const auto t = parse_time(get_string(c, {"lastState", "terminated", "finishedAt"}))) last = std::max(last.value_or(*t), *t);
     }
-  return {name(o), fmt::format("{}/{}", ready, count(o, {"spec", "containers"})), pod_status(o), std::to_string(restarts), age(o, now),
+  auto restarted = std::to_string(restarts);
+  if (restarts > 0 && last) restarted += fmt::format(" ({} ago)", human_duration(std::max(std::chrono::duration_cast<Duration>(now - *last), Duration::zero())));
+  return {name(o), fmt::format("{}/{}", ready, count(o, {"spec", "containers"})), pod_status(o), restarted, age(o, now),
           text(o, {"status", "podIP"}), text(o, {"spec", "nodeName"}), "<none>", "<none>"};
 }
 
@@ -171,13 +179,61 @@ json::array pdb_cells(const json::value& o, Time now) {
   return {name(o), value("minAvailable"), value("maxUnavailable"), number(o, {"status", "disruptionsAllowed"}), age(o, now)};
 }
 json::array service_account_cells(const json::value& o, Time now) { return {name(o), count(o, {"secrets"}), age(o, now)}; }
-json::array claim_cells(const json::value& o, Time now) {
+std::string short_modes(const json::value& o) {
   std::string modes;
   if (const auto* list = find_array(o, {"spec", "accessModes"}))
     for (const auto& m : *list) modes += (modes.empty() ? "" : ",") + std::string(m == "ReadWriteOnce" ? "RWO" : m == "ReadWriteMany" ? "RWX" : m == "ReadOnlyMany" ? "ROX" : "RWOP");
-  return {name(o), text(o, {"status", "phase"}), text(o, {"spec", "volumeName"}, ""), text(o, {"spec", "resources", "requests", "storage"}, ""), modes, text(o, {"spec", "storageClassName"}, ""), age(o, now)};
+  return modes;
 }
-json::array crd_cells(const json::value& o, Time /*now*/) { return {name(o), text(o, {"metadata", "creationTimestamp"})}; }
+
+json::array claim_cells(const json::value& o, Time now) {
+  return {name(o), text(o, {"status", "phase"}), text(o, {"spec", "volumeName"}, ""), text(o, {"spec", "resources", "requests", "storage"}, ""), short_modes(o), text(o, {"spec", "storageClassName"}, ""), "<unset>", age(o, now)};
+}
+
+json::array volume_cells(const json::value& o, Time now) {
+  const auto claim = get_string(o, {"spec", "claimRef", "name"}).empty() ? std::string() : text(o, {"spec", "claimRef", "namespace"}, "") + "/" + text(o, {"spec", "claimRef", "name"});
+  return {name(o), text(o, {"spec", "capacity", "storage"}, ""), short_modes(o), text(o, {"spec", "persistentVolumeReclaimPolicy"}, "Retain"), text(o, {"status", "phase"}), claim, text(o, {"spec", "storageClassName"}, ""), "", age(o, now)};
+}
+
+json::array binding_cells(const json::value& o, Time now) {
+  std::vector<std::string> users, groups, accounts;
+  if (const auto* list = find_array(o, {"subjects"}))
+    for (const auto& s : *list) {
+      const auto kind = get_string(s, {"kind"});
+      const auto who = text(s, {"name"});
+      if (kind == "ServiceAccount") accounts.push_back(text(s, {"namespace"}, "") + "/" + who);
+      else (kind == "User" ? users : groups).push_back(who);
+    }
+  return {name(o), text(o, {"roleRef", "kind"}) + "/" + text(o, {"roleRef", "name"}), age(o, now), join(users, ", "), join(groups, ", "), join(accounts, ", ")};
+}
+
+json::array role_cells(const json::value& o, Time /*now*/) { return {name(o), text(o, {"metadata", "creationTimestamp"})}; }
+json::array lease_cells(const json::value& o, Time now) { return {name(o), text(o, {"spec", "holderIdentity"}, ""), age(o, now)}; }
+
+json::array ingress_cells(const json::value& o, Time now) {
+  std::vector<std::string> hosts;
+  if (const auto* rules = find_array(o, {"spec", "rules"}))
+    for (const auto& r : *rules) hosts.push_back(text(r, {"host"}, "*"));
+  return {name(o), text(o, {"spec", "ingressClassName"}), hosts.empty() ? "*" : join(hosts, ","), "", find(o, {"spec", "tls"}) != nullptr ? "80, 443" : "80", age(o, now)};
+}
+
+json::array quota_cells(const json::value& o, Time now) {
+  std::vector<std::string> hard;
+  if (const auto* all = find_object(o, {"spec", "hard"}))
+    for (const auto& [key, value] : *all) hard.push_back(fmt::format("{}: {}", std::string_view(key), value.is_string() ? sv(value.get_string()) : json::serialize(value)));
+  return {name(o), join(hard, ", "), "", age(o, now)};
+}
+
+json::array autoscaler_cells(const json::value& o, Time now) {
+  return {name(o), text(o, {"spec", "scaleTargetRef", "kind"}) + "/" + text(o, {"spec", "scaleTargetRef", "name"}), "<unknown>",
+          number(o, {"spec", "minReplicas"}), number(o, {"spec", "maxReplicas"}), number(o, {"status", "currentReplicas"}), age(o, now)};
+}
+
+json::array network_policy_cells(const json::value& o, Time now) { return {name(o), selector(o, {"spec", "podSelector", "matchLabels"}), age(o, now)}; }
+json::array priority_cells(const json::value& o, Time now) { return {name(o), number(o, {"value"}), get_bool(o, {"globalDefault"}), age(o, now), text(o, {"preemptionPolicy"}, "PreemptLowerPriority")}; }
+json::array storage_class_cells(const json::value& o, Time now) {
+  return {name(o), text(o, {"provisioner"}), text(o, {"reclaimPolicy"}, "Delete"), text(o, {"volumeBindingMode"}, "Immediate"), get_bool(o, {"allowVolumeExpansion"}), age(o, now)};
+}
 json::array plain_cells(const json::value& o, Time now) { return {name(o), age(o, now)}; }
 
 const Layout& layout(std::string_view kind) {
@@ -197,15 +253,68 @@ const Layout& layout(std::string_view kind) {
       {"Event", {{{"Last Seen"}, {"Type"}, {"Reason"}, {"Object"}, {"Message"}}, event_cells}},
       {"PodDisruptionBudget", {{{"Name"}, {"Min Available"}, {"Max Unavailable"}, {"Allowed Disruptions"}, {"Age"}}, pdb_cells}},
       {"ServiceAccount", {{{"Name"}, {"Secrets"}, {"Age"}}, service_account_cells}},
-      {"PersistentVolumeClaim", {{{"Name"}, {"Status"}, {"Volume"}, {"Capacity"}, {"Access Modes"}, {"StorageClass"}, {"Age"}}, claim_cells}},
-      {"CustomResourceDefinition", {{{"Name"}, {"Created At"}}, crd_cells}},
+      {"PersistentVolumeClaim", {{{"Name"}, {"Status"}, {"Volume"}, {"Capacity"}, {"Access Modes"}, {"StorageClass"}, {"VolumeAttributesClass"}, {"Age"}}, claim_cells}},
+      {"PersistentVolume", {{{"Name"}, {"Capacity"}, {"Access Modes"}, {"Reclaim Policy"}, {"Status"}, {"Claim"}, {"StorageClass"}, {"Reason"}, {"Age"}}, volume_cells}},
+      {"RoleBinding", {{{"Name"}, {"Role"}, {"Age"}, {"Users", true}, {"Groups", true}, {"ServiceAccounts", true}}, binding_cells}},
+      {"ClusterRoleBinding", {{{"Name"}, {"Role"}, {"Age"}, {"Users", true}, {"Groups", true}, {"ServiceAccounts", true}}, binding_cells}},
+      {"Role", {{{"Name"}, {"Created At"}}, role_cells}},
+      {"ClusterRole", {{{"Name"}, {"Created At"}}, role_cells}},
+      {"Lease", {{{"Name"}, {"Holder"}, {"Age"}}, lease_cells}},
+      {"Ingress", {{{"Name"}, {"Class"}, {"Hosts"}, {"Address"}, {"Ports"}, {"Age"}}, ingress_cells}},
+      {"NetworkPolicy", {{{"Name"}, {"Pod-Selector"}, {"Age"}}, network_policy_cells}},
+      {"ResourceQuota", {{{"Name"}, {"Request"}, {"Limit"}, {"Age"}}, quota_cells}},
+      {"HorizontalPodAutoscaler", {{{"Name"}, {"Reference"}, {"Targets"}, {"MinPods"}, {"MaxPods"}, {"Replicas"}, {"Age"}}, autoscaler_cells}},
+      {"PriorityClass", {{{"Name"}, {"Value"}, {"Global-Default"}, {"Age"}, {"PreemptionPolicy"}}, priority_cells}},
+      {"StorageClass", {{{"Name"}, {"Provisioner"}, {"ReclaimPolicy"}, {"VolumeBindingMode"}, {"AllowVolumeExpansion"}, {"Age"}}, storage_class_cells}},
+      {"CustomResourceDefinition", {{{"Name"}, {"Created At"}}, role_cells}},
   };
   static const Layout plain = {{{"Name"}, {"Age"}}, plain_cells};
   const auto found = table.find(kind);
   return found == table.end() ? plain : found->second;
 }
 
-// The additionalPrinterColumns of a CRD: simple JSON paths (".spec.x.y").
+// What a printer column's JSON path names: .a.b, .a[0], .a[*].b (the first), .a[?(@.k=="v")].b.
+const json::value* at_path(const json::value& root, std::string_view path) {
+  const json::value* at = &root;
+  while (!path.empty() && at != nullptr) {
+    if (path.front() == '.') {
+      path.remove_prefix(1);
+      continue;
+    }
+    if (path.front() != '[') {
+      std::string key;
+      while (!path.empty() && path.front() != '.' && path.front() != '[') {
+        if (path.front() == '\\' && path.size() > 1) path.remove_prefix(1);   // example\.com/x
+        key += path.front();
+        path.remove_prefix(1);
+      }
+      at = find(*at, {key});
+      continue;
+    }
+    const auto end = path.find(']');
+    if (end == std::string_view::npos || !at->is_array()) return nullptr;
+    const auto inside = path.substr(1, end - 1);
+    path.remove_prefix(end + 1);
+    const auto& list = at->get_array();
+    at = nullptr;
+    if (inside.starts_with("?(@.")) {
+      const auto eq = inside.find("==");
+      if (eq == std::string_view::npos) return nullptr;
+      const auto key = trim(inside.substr(4, eq - 4));
+      auto value = trim(inside.substr(eq + 2));
+      value = value.substr(0, value.rfind(')'));
+      if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'')) value = value.substr(1, value.size() - 2);
+      const auto found = std::ranges::find_if(list, [&](const json::value& item) { return get_string(item, {key}) == value; });
+      if (found != list.end()) at = found;
+    } else {
+      const auto n = static_cast<std::size_t>(std::strtoul(std::string(inside).c_str(), nullptr, 10));   // "*" is the first
+      if (n < list.size()) at = &list[n];
+    }
+  }
+  return at;
+}
+
+// The additionalPrinterColumns of a CRD.
 struct CustomColumn {
   std::string name, path;
   bool date = false, wide = false;
@@ -248,10 +357,7 @@ json::object table_of(const ResourceInfo& r, const json::value* crd, const std::
     } else {
       cells.push_back(json::string(name(*item)));
       for (const auto& c : extra) {
-        const json::value* at = item.get();
-        for (const auto& step : split(std::string_view(c.path).substr(c.path.starts_with('.') ? 1 : 0), '.')) {
-          at = at == nullptr ? nullptr : find(*at, {step});
-        }
+        const auto* at = at_path(*item, c.path);
         if (at == nullptr) cells.push_back(nullptr);
         else if (c.date && at->is_string()) {
           const auto t = parse_time(sv(at->get_string()));
