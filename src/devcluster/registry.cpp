@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
+#include <map>
 
 #include "core/clock.hpp"
 #include "core/digest.hpp"
@@ -13,6 +15,9 @@
 
 namespace oddjob::devcluster {
 namespace {
+
+constexpr auto kEventLife = std::chrono::hours(1);
+constexpr std::size_t kMaxEvents = 20000;
 
 std::string now_text() { return format_time(std::chrono::floor<std::chrono::seconds>(system_clock().now())); }
 
@@ -50,6 +55,11 @@ struct Registry::Impl {
   Storage& storage;
   // Watches hold pointers to these across waits: what goes is kept aside.
   std::vector<std::unique_ptr<ResourceInfo>> resources, retired;
+
+  // What record_event made: namespace and name by content, and from when on.
+  std::map<std::string, std::pair<std::string, std::string>> events;
+  std::deque<std::pair<Time, std::string>> event_ages;
+  std::int64_t event_clock = 0;
 
   explicit Impl(Storage& s) : storage(s) {
     for (auto& r : built_in_resources()) resources.push_back(std::make_unique<ResourceInfo>(std::move(r)));
@@ -304,16 +314,32 @@ void Registry::record_event(const json::value& about, std::string_view type, std
   const auto* events = find("", "events");
   const std::string ns(get_string(about, {"metadata", "namespace"}, "default"));
   const auto uid = get_string(about, {"metadata", "uid"});
-  const auto name = fmt::format("{}.{}", std::string(get_string(about, {"metadata", "name"})).substr(0, 200),
-                                sha256_hex(fmt::format("{}|{}|{}|{}", uid, type, reason, message)).substr(0, 16));
-  if (impl_->storage.get("/events", ns, name)) {
-    (void)modify(*events, ns, name, [&](json::value& e) {
-      ensure(e, {"count"}) = get_int(e, {"count"}).value_or(1) + 1;
-      ensure(e, {"lastTimestamp"}) = now_text();
-      return true;
-    });
-    return;
+  const auto now = system_clock().now();
+  auto& known = impl_->events;
+  // As a real server does, so that a cluster left alone does not grow.
+  while (!impl_->event_ages.empty() && (now - impl_->event_ages.front().first > kEventLife || known.size() > kMaxEvents)) {
+    const auto old = known.find(impl_->event_ages.front().second);
+    if (old != known.end()) {
+      (void)impl_->storage.erase("/events", old->second.first, old->second.second);
+      known.erase(old);
+    }
+    impl_->event_ages.pop_front();
   }
+  const auto key = sha256_hex(fmt::format("{}|{}|{}|{}|{}", ns, uid, type, reason, message));
+  if (const auto at = known.find(key); at != known.end()) {
+    if (impl_->storage.get("/events", ns, at->second.second)) {
+      (void)modify(*events, ns, at->second.second, [&](json::value& e) {
+        ensure(e, {"count"}) = get_int(e, {"count"}).value_or(1) + 1;
+        ensure(e, {"lastTimestamp"}) = now_text();
+        return true;
+      });
+      return;
+    }
+    known.erase(at);
+  }
+  // Names that sort by time, as client-go's recorder gives them.
+  const auto name = fmt::format("{}.{:x}", std::string(get_string(about, {"metadata", "name"})).substr(0, 200),
+                                impl_->event_clock = std::max<std::int64_t>(impl_->event_clock + 1, now.time_since_epoch().count() * 1000));
   json::object reference{{"kind", get_string(about, {"kind"})}, {"apiVersion", get_string(about, {"apiVersion"})},
                          {"name", get_string(about, {"metadata", "name"})}, {"uid", uid}};
   if (!get_string(about, {"metadata", "namespace"}).empty()) reference["namespace"] = ns;
@@ -323,7 +349,9 @@ void Registry::record_event(const json::value& about, std::string_view type, std
                                    {"reason", reason}, {"message", message}, {"type", type}, {"count", 1},
                                    {"firstTimestamp", now_text()}, {"lastTimestamp", now_text()}, {"eventTime", nullptr},
                                    {"source", {{"component", component}}}, {"reportingComponent", component}, {"reportingInstance", ""}};
-  (void)create(*events, ns, std::move(event));   // a namespace that is going away takes no events
+  if (!create(*events, ns, std::move(event))) return;   // a namespace that is going away takes no events
+  known[key] = {ns, name};
+  impl_->event_ages.emplace_back(now, key);
 }
 
 }  // namespace oddjob::devcluster

@@ -190,7 +190,7 @@ net::Task<> ApiServer::handle(const net::ServerRequest& request, net::ResponseWr
     // An empty document: kubectl 1.27 wants one before it turns to v3.
     net::ServerResponse empty;
     const bool binary = request.headers.get("Accept").find("protobuf") != std::string_view::npos;
-    empty.headers.add("Content-Type", binary ? "application/com.github.proto-openapi.spec.v2@v1.0+protobuf" : "application/json");
+    empty.headers.add("Content-Type", binary ? "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" : "application/json");
     empty.body = binary ? "\x0a\x03" "2.0" : R"({"swagger":"2.0","info":{"title":"Kubernetes","version":"v1.33.0"},"paths":{},"definitions":{}})";
     co_await out.send(std::move(empty));
     co_return;

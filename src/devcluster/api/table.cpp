@@ -166,7 +166,8 @@ json::array service_cells(const json::value& o, Time now) {
 json::array config_map_cells(const json::value& o, Time now) { return {name(o), count(o, {"data"}) + count(o, {"binaryData"}), age(o, now)}; }
 json::array secret_cells(const json::value& o, Time now) { return {name(o), text(o, {"type"}), count(o, {"data"}), age(o, now)}; }
 json::array namespace_cells(const json::value& o, Time now) { return {name(o), text(o, {"status", "phase"}), age(o, now)}; }
-json::array node_cells(const json::value& o, Time now) { return {name(o), condition(o, "Ready") != nullptr ? "Ready" : "NotReady", "<none>", age(o, now), text(o, {"status", "nodeInfo", "kubeletVersion"})}; }
+json::array node_cells(const json::value& o, Time now) { return {name(o), condition(o, "Ready") != nullptr ? "Ready" : "NotReady", "<none>", age(o, now), text(o, {"status", "nodeInfo", "kubeletVersion"}),
+  "127.0.0.1", "<none>", text(o, {"status", "nodeInfo", "osImage"}), text(o, {"status", "nodeInfo", "kernelVersion"}), text(o, {"status", "nodeInfo", "containerRuntimeVersion"})}; }
 json::array event_cells(const json::value& o, Time now) {
   return {age(o, now, {"lastTimestamp"}), text(o, {"type"}), text(o, {"reason"}),
           fmt::format("{}/{}", ascii_lower(get_string(o, {"involvedObject", "kind"})), get_string(o, {"involvedObject", "name"})), text(o, {"message"}, "")};
@@ -249,7 +250,7 @@ const Layout& layout(std::string_view kind) {
       {"ConfigMap", {{{"Name"}, {"Data"}, {"Age"}}, config_map_cells}},
       {"Secret", {{{"Name"}, {"Type"}, {"Data"}, {"Age"}}, secret_cells}},
       {"Namespace", {{{"Name"}, {"Status"}, {"Age"}}, namespace_cells}},
-      {"Node", {{{"Name"}, {"Status"}, {"Roles"}, {"Age"}, {"Version"}}, node_cells}},
+      {"Node", {{{"Name"}, {"Status"}, {"Roles"}, {"Age"}, {"Version"}, {"Internal-IP", true}, {"External-IP", true}, {"OS-Image", true}, {"Kernel-Version", true}, {"Container-Runtime", true}}, node_cells}},
       {"Event", {{{"Last Seen"}, {"Type"}, {"Reason"}, {"Object"}, {"Message"}}, event_cells}},
       {"PodDisruptionBudget", {{{"Name"}, {"Min Available"}, {"Max Unavailable"}, {"Allowed Disruptions"}, {"Age"}}, pdb_cells}},
       {"ServiceAccount", {{{"Name"}, {"Secrets"}, {"Age"}}, service_account_cells}},
