@@ -119,14 +119,22 @@ std::string config_path(const Environment& environment) {
 Result<CliConfig> load_cli_config(const std::string& path) {
   if (!std::filesystem::exists(path)) return CliConfig{};
   OJ_TRY(const auto text, fs::read_file(path, kMaxConfigBytes, "cli.config_unreadable"));
-  return parse_cli_config(text, path);
+  OJ_TRY(auto config, parse_cli_config(text, path));
+  // As in a kubeconfig: relative to the file that says so.
+  const auto folder = std::filesystem::path(path).parent_path();
+  for (auto& c : config.contexts)
+    for (auto* file : {&c.token_file, &c.ca_file})
+      if (!file->empty() && !file->starts_with('/')) *file = (folder / *file).lexically_normal();
+  return config;
 }
 
 Result<> save_cli_config(const std::string& path, const CliConfig& config) {
-  const auto folder = std::filesystem::path(path).parent_path();
   std::error_code error;
+  // A link stays one, as those who keep such files in git have it.
+  const auto target = std::filesystem::weakly_canonical(path, error);
+  const auto folder = target.parent_path();
   if (!folder.empty() && std::filesystem::create_directories(folder, error)) ::chmod(folder.c_str(), 0700);
-  return fs::write_private_file(path, format_cli_config(config));
+  return fs::write_private_file(target.empty() ? path : target.string(), format_cli_config(config));
 }
 
 Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& environment,

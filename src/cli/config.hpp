@@ -37,9 +37,10 @@ std::string format_cli_config(const CliConfig& config);
 
 // $ODDJOB_CONFIG, else $XDG_CONFIG_HOME/oddjob/config.yaml, else ~/.config/oddjob/config.yaml.
 std::string config_path(const Environment& environment);
-// An absent file is an empty configuration. Error "cli.config_unreadable".
+// An absent file is an empty configuration; paths in it are relative to its folder.
+// Error "cli.config_unreadable".
 Result<CliConfig> load_cli_config(const std::string& path);
-// In one step (temporary file, rename), 0600, folders made 0700. Error "cli.config_unwritable".
+// In one step (temporary file, rename), 0600, folders made 0700. Error "file.unwritable".
 Result<> save_cli_config(const std::string& path, const CliConfig& config);
 
 struct GlobalFlags {

@@ -2,11 +2,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <fstream>
 
+#include "cli/audit_file.hpp"
 #include "cli/command.hpp"
 #include "core/text.hpp"
 #include "core/words.hpp"
-#include "fs/files.hpp"
 #include "net/http.hpp"
 
 namespace oddjob::cli {
@@ -64,20 +65,52 @@ net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const 
 }
 
 net::Task<Result<int>> export_all(ApiClient& api, const AuditFlags& flags) {
+  std::optional<NewFile> file;
+  if (!flags.file.empty()) {
+    auto made = NewFile::create(flags.file);
+    if (!made) co_return fail(std::move(made).error());
+    file.emplace(std::move(*made));
+  }
   net::Headers headers;
   OJ_CO_TRY(auto stream,
             co_await api.open("/api/v1/audit/export", std::move(headers), std::chrono::seconds(60)));
-  std::string all;
+  ChainReader chain;
   for (;;) {
     OJ_CO_TRY(const auto bytes, co_await stream.read());
     if (bytes.empty()) break;
-    if (!flags.file.empty())
-      all += bytes;  // written in one step at the end: half an export must not look whole
-    else if (!write_out(bytes))
-      co_return kOwnFailure;
+    OJ_CO_CHECK(chain.feed(bytes));
+    if (file) OJ_CO_CHECK(file->write(bytes));
+    if (!file && !write_out(bytes)) co_return kOwnFailure;
   }
-  if (!flags.file.empty()) OJ_CO_CHECK(fs::write_private_file(flags.file, all));
+  OJ_CO_CHECK(chain.finish(true));
+  if (file) OJ_CO_CHECK(file->commit());
   co_return 0;
+}
+
+// What was exported, without asking any server.
+Result<int> verify_file(const Invocation& invocation, const std::string& path) {
+  std::ifstream in(path == "-" ? "/dev/stdin" : path, std::ios::binary);
+  if (!in) return fail(Errc::invalid_argument, "cli.file_unreadable", fmt::format("cannot read {}", path));
+  ChainReader chain;
+  Result<> checked;
+  std::vector<char> piece(64U << 10U);
+  while (checked && (in.read(piece.data(), static_cast<std::streamsize>(piece.size())), in.gcount() > 0))
+    checked = chain.feed({piece.data(), static_cast<std::size_t>(in.gcount())});
+  if (checked) checked = chain.finish(false);
+  const auto format = invocation.format();
+  if (format == Format::json || format == Format::yaml) {
+    json::object verdict{{"ok", checked.has_value()}, {"events", chain.records()}, {"head", chain.head()}};
+    if (!checked) {
+      verdict["badSeq"] = chain.records() + 1;
+      verdict["problem"] = checked.error().message;
+    }
+    print_value(verdict, format);
+  } else if (checked) {
+    write_out(fmt::format("The audit is whole: {} records, head {}\n", chain.records(), chain.head()));
+  } else {
+    write_err(fmt::format("The audit is BROKEN: {}\n", printable(checked.error().message, 500)));
+  }
+  return checked ? 0 : kBroken;
 }
 
 net::Task<Result<int>> verify(ApiClient& api, const Invocation& invocation) {
@@ -130,8 +163,20 @@ void add_audit(CLI::App& app, Invocation& invocation) {
           ->add_subcommand("verify",
                            "Check that no record was altered, removed or reordered; exit 1 if one was")
           ->fallthrough();
+  verifying->add_option("file", flags->file,
+                        "An exported chain to check instead of the server's (- is standard input)");
   verifying->callback(
-      action([](ApiClient& api, const Invocation& i, const AuditFlags& /*f*/) { return verify(api, i); }));
+      [&invocation, flags, ask = action([](ApiClient& api, const Invocation& i, const AuditFlags& /*f*/) {
+                             return verify(api, i);
+                           })] {
+        if (flags->file.empty()) return ask();
+        invocation.action = [flags](Invocation& i) {
+          const auto code = verify_file(i, flags->file);
+          if (code) return *code;
+          print_error(code.error());
+          return kOwnFailure;
+        };
+      });
 }
 
 }  // namespace oddjob::cli

@@ -6,7 +6,9 @@
 #include <map>
 
 #include "cli/command.hpp"
+#include "cli/complete.hpp"
 #include "core/words.hpp"
+#include "net/http.hpp"
 
 namespace oddjob::cli {
 namespace {
@@ -18,11 +20,13 @@ constexpr std::string_view kBash =
 _oddjob() {
   local line i
   COMPREPLY=()
-  for ((i = 1; i < COMP_CWORD; i++)); do [[ ${COMP_WORDS[i]} == -- ]] && return; done
-  local cur=${COMP_LINE:0:COMP_POINT}
+  for ((i = 1; i < COMP_CWORD; i++)); do [[ ${COMP_WORDS[i]} == -- ]] && return 0; done
   local words=("${COMP_WORDS[@]:1:COMP_CWORD}")
-  while IFS= read -r line; do COMPREPLY+=("$line"); done < <(oddjob __complete -- "${words[@]}" 2>/dev/null)
-  [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == */ ]] && compopt -o nospace
+  while IFS= read -r line; do COMPREPLY+=("$line"); done < <("${COMP_WORDS[0]}" __complete -- "${words[@]}" 2>/dev/null)
+  if [[ ${COMPREPLY[0]-} == :files ]]; then
+    COMPREPLY=()
+    compopt -o default
+  fi
   return 0
 }
 complete -F _oddjob oddjob
@@ -34,7 +38,11 @@ _oddjob() {
   local -a answers
   (( ${words[(I)--]} > 0 && ${words[(I)--]} < CURRENT )) && return
   answers=("${(@f)$(oddjob __complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
-  [[ -n ${answers[1]} ]] && compadd -- $answers
+  if [[ ${answers[1]} == :files ]]; then
+    _files
+  elif [[ -n ${answers[1]} ]]; then
+    compadd -- $answers
+  fi
 }
 if [[ $funcstack[1] == _oddjob ]]; then _oddjob "$@"; else compdef _oddjob oddjob; fi
 )sh";
@@ -44,7 +52,12 @@ constexpr std::string_view kFish =
 function __oddjob_complete
   set -l words (commandline -opc) (commandline -ct)
   contains -- -- $words[2..-2]; and return
-  oddjob __complete -- $words[2..-1] 2>/dev/null
+  set -l answers (oddjob __complete -- $words[2..-1] 2>/dev/null)
+  if test "$answers[1]" = :files
+    __fish_complete_path (commandline -ct)
+  else
+    printf '%s\n' $answers
+  end
 end
 complete -c oddjob -f -a '(__oddjob_complete)'
 )sh";
@@ -83,71 +96,25 @@ std::vector<std::string> from_server(const Invocation& invocation, std::string p
   return out;
 }
 
-const CLI::App* subcommand(const CLI::App& of, const std::string& name) {
-  for (const auto* sub : of.get_subcommands([&](const CLI::App* s) { return s->check_name(name); }))
-    return sub;
-  return nullptr;
-}
-
-std::vector<std::string> candidates(const CLI::App& app, const Invocation& invocation,
-                                    const std::vector<std::string>& words) {
-  std::vector<std::string> out;
-  const CLI::App* command = &app;
-  int positionals = 0;
-  std::string option;  // the flag whose value is wanted
-  for (std::size_t i = 0; i + 1 < words.size(); ++i) {
-    const auto& word = words[i];
-    option.clear();
-    if (word.starts_with('-')) {
-      for (const auto* at = command; at != nullptr; at = at->get_parent())
-        if (const auto* found = at->get_option_no_throw(word);
-            found != nullptr && found->get_expected_max() > 0)
-          option = word;
-    } else if (i > 0 && words[i - 1].starts_with('-') && words[i - 1].find('=') == std::string::npos) {
-      bool value = false;
-      for (const auto* at = command; at != nullptr; at = at->get_parent())
-        if (const auto* found = at->get_option_no_throw(words[i - 1]);
-            found != nullptr && found->get_expected_max() > 0)
-          value = true;
-      if (!value) ++positionals;
-    } else if (const auto* next = positionals == 0 ? subcommand(*command, word) : nullptr) {
-      command = next;
-    } else {
-      ++positionals;
-    }
+std::vector<std::string> candidates(const CLI::App& app, Invocation invocation) {
+  const auto place = locate(app, invocation.command);
+  invocation.flags = place.flags;
+  std::vector<std::string> contexts;
+  if (const auto config = load_cli_config(config_path(invocation.environment)))
+    for (const auto& c : config->contexts) contexts.push_back(c.name);
+  auto out = fixed_candidates(place, contexts);
+  const auto name = place.command->get_name();
+  const bool first = place.positionals == 0 && place.option.empty() && !place.word.starts_with('-');
+  if (place.option == "--workload" || (name == "run" && first)) {
+    const auto settings = invocation.settings();
+    net::Query q;
+    q.add("limit", "1000");
+    if (settings) q.add("namespace", settings->name_space.empty() ? "default" : settings->name_space);
+    out = from_server(invocation, "/api/v1/workloads?" + q.encode(), "workload", name == "run");
+  } else if (place.option == "--run" || ((name == "logs" || name == "show" || name == "cancel") && first)) {
+    out = from_server(invocation, "/api/v1/runs?limit=20", "id", false);
+    for (auto& id : out) id = short_run_id(id);
   }
-  const std::string last = words.empty() ? "" : words.back();
-  const auto name = command->get_name();
-  if (option == "-o" || option == "--output") return {"json", "yaml", "name", "wide"};
-  if (option == "--sidecars") return {"drop", "native", "keep"};
-  if (option == "--init-containers") return {"run", "skip"};
-  if (option == "--state")
-    return {"starting", "running", "succeeded", "failed", "timed_out", "cancelled", "lost", "denied"};
-  if (option == "--context" ||
-      (command->get_parent() != nullptr && command->get_parent()->get_name() == "context" &&
-       positionals == 0 && !last.starts_with('-'))) {
-    if (const auto config = load_cli_config(config_path(invocation.environment)))
-      for (const auto& c : config->contexts) out.push_back(c.name);
-    return out;
-  }
-  if (!option.empty() && option != "--workload") return out;  // a value that only the user knows
-  if (last.starts_with('-')) {
-    for (const auto* at = command; at != nullptr; at = at->get_parent())
-      for (const auto* o : at->get_options())
-        for (const auto& l : o->get_lnames()) out.push_back("--" + l);
-    return out;
-  }
-  for (const auto* sub : command->get_subcommands(
-           [](const CLI::App* s) { return !s->get_name().empty() && !s->get_name().starts_with("__"); }))
-    out.push_back(sub->get_name());
-  if (!out.empty()) return out;
-  if (option == "--workload" || (name == "run" && positionals == 0))
-    return from_server(invocation, "/api/v1/workloads?", "workload", true);
-  if ((name == "logs" || name == "show" || name == "cancel") && positionals == 0) {
-    for (auto& id : from_server(invocation, "/api/v1/runs?limit=20", "id", false))
-      out.push_back(short_run_id(id));
-  }
-  if (name == "completion") return {"bash", "zsh", "fish"};
   return out;
 }
 
@@ -170,9 +137,10 @@ void add_completion(CLI::App& app, Invocation& invocation) {
   auto* hidden = app.add_subcommand("__complete", "")->group("");
   hidden->callback([&invocation, &app] {
     invocation.action = [&app](Invocation& i) {
-      const std::string last = i.command.empty() ? "" : i.command.back();
-      for (const auto& c : candidates(app, i, i.command))
-        if (c.starts_with(last)) write_out(c + "\n");
+      // What bash takes apart at `=` arrives as a word of its own.
+      const std::string last = i.command.empty() || i.command.back() == "=" ? "" : i.command.back();
+      for (const auto& c : candidates(app, i))
+        if (c.starts_with(last) || c == kFiles) write_out(c + "\n");
       return 0;
     };
   });

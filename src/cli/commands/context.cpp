@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <filesystem>
 
 #include "cli/command.hpp"
 #include "core/text.hpp"
@@ -36,28 +37,71 @@ int edit(const Invocation& i, const std::function<Result<std::string>(CliConfig&
   return finish(save_cli_config(path, *config), *said);
 }
 
+// What is written must mean the same from every folder.
+std::string absolute(const std::string& path) { return std::filesystem::absolute(path).lexically_normal(); }
+
+// Never the token itself.
+json::object without_secret(const CliContext& c) {
+  json::object o{{"name", c.name}, {"server", c.server}, {"namespace", c.name_space}};
+  o["identity"] = !c.token.empty()        ? "token"
+                  : !c.token_file.empty() ? "token file"
+                  : c.auth_kubeconfig     ? "kubeconfig"
+                                          : "none";
+  if (!c.token_file.empty()) o["tokenFile"] = c.token_file;
+  if (!c.ca_file.empty()) o["caFile"] = c.ca_file;
+  return o;
+}
+
 int list(const Invocation& i) {
   const auto config = load_cli_config(config_path(i.environment));
   if (!config) return finish(fail(config.error()), {});
+  const auto format = i.format();
+  if (format == Format::json || format == Format::yaml) {
+    json::array items;
+    for (const auto& c : config->contexts) items.push_back(without_secret(c));
+    print_value(json::object{{"currentContext", config->current}, {"items", std::move(items)}}, format);
+    return 0;
+  }
+  if (format != Format::name && config->contexts.empty()) {
+    write_err("No contexts. `oddjob context set NAME --server URL` makes one.\n");
+    return 0;
+  }
   Table table({"CURRENT", "NAME", "SERVER", "NAMESPACE"});
   for (const auto& c : config->contexts) {
-    if (i.format() == Format::name) write_out(c.name + "\n");
-    table.add({c.name == config->current ? "*" : "", c.name, c.server, c.name_space});
+    if (format == Format::name) write_out(c.name + "\n");
+    table.add({c.name == config->current ? "*" : "", printable(c.name, 60), printable(c.server, 200),
+               printable(c.name_space, 63)});
   }
-  if (i.format() != Format::name) write_out(table.text());
+  if (format != Format::name) write_out(table.text());
   return 0;
 }
 
 int show(const Invocation& i) {
   const auto settings = i.settings();
   if (!settings) return finish(fail(settings.error()), {});
-  const std::string_view identity = !settings->token.empty()        ? "a token"
-                                    : !settings->token_file.empty() ? settings->token_file
-                                    : settings->auth_kubeconfig     ? "the kubeconfig's token"
-                                                                    : "none";
-  write_out(fmt::format("Context:    {}\nServer:     {}\nNamespace:  {}\nIdentity:   {}\n",
-                        settings->context.empty() ? "<none>" : settings->context, settings->server,
-                        settings->name_space.empty() ? "default" : settings->name_space, identity));
+  const auto shown = without_secret(
+      {settings->context, settings->server, settings->token, settings->token_file, settings->ca_file,
+       settings->name_space.empty() ? "default" : settings->name_space, settings->auth_kubeconfig});
+  const auto format = i.format();
+  if (format == Format::json || format == Format::yaml) {
+    print_value(shown, format);
+  } else if (format == Format::name) {
+    write_out(settings->context + "\n");
+  } else {
+    std::string out;
+    const auto row = [&](std::string_view label, std::string_view key) {
+      const auto text = get_string(shown, {key});
+      if (!text.empty()) out += fmt::format("{:<12}{}\n", label, printable(text, 500));
+    };
+    out += fmt::format("{:<12}{}\n",
+                       "Context:", settings->context.empty() ? "<none>" : printable(settings->context, 60));
+    row("Server:", "server");
+    row("Namespace:", "namespace");
+    row("Identity:", "identity");
+    row("Token file:", "tokenFile");
+    row("CA file:", "caFile");
+    write_out(out);
+  }
   return 0;
 }
 
@@ -93,12 +137,15 @@ void add_context(CLI::App& app, Invocation& invocation) {
       next.name = fields->name;
       if (!i.flags.server.empty()) next.server = i.flags.server;
       if (!i.flags.token_file.empty()) {
-        next.token_file = i.flags.token_file;
+        next.token_file = absolute(i.flags.token_file);
         next.token.clear();
       }
-      if (!i.flags.ca_file.empty()) next.ca_file = i.flags.ca_file;
+      if (!i.flags.ca_file.empty()) next.ca_file = absolute(i.flags.ca_file);
       if (!i.flags.name_space.empty()) next.name_space = i.flags.name_space;
-      next.auth_kubeconfig = next.auth_kubeconfig || fields->auth_kubeconfig;
+      if (fields->auth_kubeconfig) {
+        next.auth_kubeconfig = true;
+        if (i.flags.token_file.empty()) next.token.clear(), next.token_file.clear();
+      }
       if (next.server.empty())
         return fail(Errc::invalid_argument, "cli.no_server", "a context needs a server",
                     "add --server https://oddjob.example.com");
