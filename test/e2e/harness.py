@@ -125,6 +125,11 @@ TOKENS = {
 }
 
 
+def token_of(name):
+    """At least as long as the server demands."""
+    return f"{name}-token-of-these-tests"
+
+
 class Server:
     """`oddjobd serve` against a cluster, with a database and static tokens of its own."""
 
@@ -134,7 +139,7 @@ class Server:
         self.database = self.folder / "oddjob.db"
         self.port = 0
         tokens = self.folder / "tokens.yaml"
-        tokens.write_text(yaml.safe_dump({"tokens": [dict(token=f"{n}-token", **s) for n, s in TOKENS.items()]}))
+        tokens.write_text(yaml.safe_dump({"tokens": [dict(token=token_of(n), **s) for n, s in TOKENS.items()]}))
         tokens.chmod(0o600)
         self.config = {
             "listen": {"address": "127.0.0.1", "port": 0},
@@ -163,18 +168,18 @@ class Server:
         return self.process.log.read_text()
 
     def oddjob(self, user, *args, seconds=60, extra=None):
-        environment = dict(os.environ, ODDJOB_SERVER=self.url, ODDJOB_TOKEN=f"{user}-token",
+        environment = dict(os.environ, ODDJOB_SERVER=self.url, ODDJOB_TOKEN=token_of(user),
                            ODDJOB_CONFIG=str(self.folder / "no-such-config.yaml"), NO_COLOR="1")
         environment.update(extra or {})
         return run([ODDJOB, *args], environment, seconds)
 
     def popen(self, user, *args, **kwargs):
-        environment = dict(os.environ, ODDJOB_SERVER=self.url, ODDJOB_TOKEN=f"{user}-token",
+        environment = dict(os.environ, ODDJOB_SERVER=self.url, ODDJOB_TOKEN=token_of(user),
                            ODDJOB_CONFIG=str(self.folder / "no-such-config.yaml"), NO_COLOR="1")
         return subprocess.Popen([ODDJOB, *args], env=environment, **kwargs)
 
     def api(self, user="root"):
-        return Api(self.url, f"{user}-token" if user else None)
+        return Api(self.url, token_of(user) if user else None)
 
     def stop(self):
         return self.process.stop()
