@@ -21,6 +21,13 @@ Result<> must_see_all(const Subject& s) {
               "ask for one run that you may see: ?run=ID");
 }
 
+Result<bool> newest_first(const net::Query& q) {
+  const auto order = q.get("order");
+  if (order.empty() || order == "oldest") return false;
+  if (order == "newest") return true;
+  return fail(Errc::invalid_argument, "api.bad_parameter", "the parameter order is oldest or newest");
+}
+
 net::Task<Result<std::vector<AuditEvent>>> read(Services& s, store::AuditFilter filter, int limit) {
   auto work = [&s, &filter, limit] { return s.store.list_audit(filter, limit); };
   co_return co_await s.db.offload(work);
@@ -30,10 +37,12 @@ net::Task<Result<std::vector<AuditEvent>>> read(Services& s, store::AuditFilter 
 
 net::Task<Answer> list_audit(Exchange& x) {
   const auto& q = x.request.query;
-  OJ_CO_CHECK(check_query(q, {"run", "actor", "type", "afterSeq", "limit"}));
+  OJ_CO_CHECK(check_query(q, {"run", "actor", "type", "order", "afterSeq", "beforeSeq", "limit"}));
   OJ_CO_TRY(const auto limit, number(q, "limit", kPage, 1, kMaxPage));
   store::AuditFilter filter;
   OJ_CO_TRY(filter.after_seq, number(q, "afterSeq", 0, 0, kMaxSeq));
+  OJ_CO_TRY(filter.before_seq, number(q, "beforeSeq", 0, 0, kMaxSeq));
+  OJ_CO_TRY(filter.newest_first, newest_first(q));
   filter.run_id = q.get("run");
   filter.actor = q.get("actor");
   filter.type = q.get("type");
@@ -54,7 +63,7 @@ net::Task<Answer> list_audit(Exchange& x) {
   if (more) events.resize(static_cast<std::size_t>(limit));
   for (const auto& e : events) items.push_back(to_json(e));
   body["items"] = std::move(items);
-  if (more) body["nextAfterSeq"] = events.back().seq;
+  if (more) body[filter.newest_first ? "nextBeforeSeq" : "nextAfterSeq"] = events.back().seq;
   co_return json_response(200, body);
 }
 

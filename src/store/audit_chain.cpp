@@ -171,15 +171,17 @@ Result<AuditEvent> AuditChain::append(AuditEvent e) {
 
 Result<std::vector<AuditEvent>> AuditChain::list(const AuditFilter& f, int limit) {
   std::string sql = "SELECT " + std::string(kColumns) + " FROM audit WHERE seq > :after";
+  if (f.before_seq > 0) sql += " AND seq < :before";
   if (!f.run_id.empty()) sql += " AND run_id = :run";
   if (!f.actor.empty()) sql += " AND actor = :actor";
   if (!f.type.empty()) sql += " AND type = :type";
-  sql += " ORDER BY seq LIMIT :limit";
+  sql += f.newest_first ? " ORDER BY seq DESC LIMIT :limit" : " ORDER BY seq LIMIT :limit";
   return db_.read("listing the audit", [&]() -> Result<std::vector<AuditEvent>> {
     std::vector<AuditEvent> out;
     RowReader reader;
     Query q(db_.statements(), sql);
     q.in(f.after_seq);
+    if (f.before_seq > 0) q.in(f.before_seq);
     if (!f.run_id.empty()) q.in(f.run_id);
     if (!f.actor.empty()) q.in(f.actor);
     if (!f.type.empty()) q.in(f.type);

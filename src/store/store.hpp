@@ -48,6 +48,8 @@ struct RunPage {
 struct AuditFilter {
   std::string run_id, actor, type;  // empty: any
   std::int64_t after_seq = 0;
+  std::int64_t before_seq = 0;  // 0: up to the last one
+  bool newest_first = false;
 };
 
 // Where a re-opened pod log continues (docs/formats/log-archive.md).
@@ -101,7 +103,7 @@ class Store {
   // Appends (time, seq, prev, hash are filled in) and returns it as stored.
   // "store.audit_too_large" if the detail is over 1 MiB.
   virtual Result<AuditEvent> append_audit(AuditEvent e) = 0;
-  virtual Result<std::vector<AuditEvent>> list_audit(const AuditFilter& f, int limit) = 0;  // by seq
+  virtual Result<std::vector<AuditEvent>> list_audit(const AuditFilter& f, int limit) = 0;
   // Reads the whole chain; bounded memory.
   virtual Result<AuditVerdict> verify_audit() = 0;
 

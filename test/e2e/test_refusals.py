@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import harness
 from harness import eventually, workload
 
 
@@ -112,6 +113,8 @@ def test_a_pod_that_cannot_be_scheduled_says_why(server, cluster):
 
 def test_a_job_name_that_is_taken_by_something_else_is_never_adopted(own_server, cluster):
     # The name is fixed when the intent is committed; the server is stopped right after it.
+    own_server.start()
+    own_server.stop()
     own_server.start({"ODDJOB_CRASH_AT": "store.commit.after:1"})
     own_server.oddjob("ann", "run", "deploy/payments", "--detach", "--idempotency-key", "k1", "--", "echo", "mine",
                       extra={"ODDJOB_SUBMIT_DEADLINE": "1s"}, seconds=120)
@@ -134,7 +137,7 @@ def test_without_identity_the_answer_is_401(server):
     assert (status, problem["code"]) == (401, "auth.missing")
     status, problem, _ = server.api("nobody").get("/api/v1/whoami")
     assert status == 401
-    assert "nobody-token" not in json.dumps(problem) and "nobody-token" not in server.log()
+    assert harness.token_of("nobody") not in json.dumps(problem) + server.log()
 
 
 def test_a_body_over_the_limit_is_413(server):

@@ -1,5 +1,6 @@
 """`oddjob run` as an engineer uses it: log, exit code, environment, detach, cancel."""
 
+import hashlib
 import json
 import os
 import signal
@@ -65,15 +66,15 @@ def test_a_line_of_20_megabytes_passes_with_bounded_memory(server):
 
 def test_env_reaches_the_command_and_only_its_hash_reaches_the_records(server):
     done = server.oddjob("ann", "run", "deploy/payments", "--env", "GREETING=s3cr3t-hello", "--", "sh", "-c",
-                         "echo $GREETING")
-    assert (done.code, done.out) == (0, "s3cr3t-hello\n"), done
+                         "printf %s \"$GREETING\" | sha256sum")
+    # The command does not print the value: its log is kept, and a short one is not changed by compression.
+    assert (done.code, done.out[:64]) == (0, hashlib.sha256(b"s3cr3t-hello").hexdigest()), done
     for suffix in ("", "-wal"):
         path = f"{server.database}{suffix}"
         if os.path.exists(path):
             with open(path, "rb") as file:
                 content = file.read()
-            # The log archive is compressed; records and manifests are not.
-            assert b"s3cr3t-hello" not in content
+            assert b"s3cr3t-hello" not in content, path
     assert "s3cr3t-hello" not in server.log()
 
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <fstream>
 
 #include "cli/audit_file.hpp"
@@ -36,20 +37,23 @@ std::string summary(const json::value& event) {
 
 net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const AuditFlags& flags) {
   json::array items;
-  std::int64_t after = 0;
+  std::int64_t before = 0;
   while (static_cast<int>(items.size()) < flags.limit) {
     net::Query q;
     if (!flags.run.empty()) q.add("run", run_id_argument(flags.run));
     if (!flags.actor.empty()) q.add("actor", flags.actor);
     if (!flags.type.empty()) q.add("type", flags.type);
-    if (after > 0) q.add("afterSeq", std::to_string(after));
+    q.add("order", "newest");
+    if (before > 0) q.add("beforeSeq", std::to_string(before));
     q.add("limit", std::to_string(std::min(flags.limit - static_cast<int>(items.size()), 500)));
     OJ_CO_TRY(const auto page, co_await api.call("GET", "/api/v1/audit?" + q.encode()));
     if (const auto* got = find_array(page, {"items"})) items.insert(items.end(), got->begin(), got->end());
-    const auto next = get_int(page, {"nextAfterSeq"});
+    const auto next = get_int(page, {"nextBeforeSeq"});
     if (!next) break;
-    after = *next;
+    before = *next;
   }
+  // The last records, in the order in which they happened.
+  std::ranges::reverse(items);
   const auto format = invocation.format();
   if (format == Format::json || format == Format::yaml) {
     print_value(json::object{{"items", std::move(items)}}, format);
@@ -146,11 +150,11 @@ void add_audit(CLI::App& app, Invocation& invocation) {
       };
     };
   };
-  auto* listing = audit->add_subcommand("list", "List records, the oldest first")->fallthrough();
+  auto* listing = audit->add_subcommand("list", "List the last records, the newest at the end")->fallthrough();
   listing->add_option("--run", flags->run, "Only of this run");
   listing->add_option("--actor", flags->actor, "Only by this user");
   listing->add_option("--type", flags->type, "Only of this type, such as run.refused");
-  listing->add_option("--limit", flags->limit, "At most so many (default 100)")
+  listing->add_option("--limit", flags->limit, "The last so many (default 100)")
       ->check(CLI::Range(1, 1000000));
   listing->callback(
       action([](ApiClient& api, const Invocation& i, const AuditFlags& f) { return list(api, i, f); }));

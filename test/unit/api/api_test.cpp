@@ -139,7 +139,7 @@ TEST_F(ApiTest, BadParametersAreNamed) {
   for (const std::string& path : std::initializer_list<std::string>{
            "/api/v1/runs?limit=0", "/api/v1/runs?limit=501", "/api/v1/runs?limit=x",
            "/api/v1/runs?state=done", "/api/v1/runs?namespace=No_Name", "/api/v1/audit?limit=501&run=" + id,
-           "/api/v1/audit?afterSeq=-1", "/api/v1/runs/" + id + "/log?offset=-1",
+           "/api/v1/audit?afterSeq=-1", "/api/v1/audit?order=sideways", "/api/v1/runs/" + id + "/log?offset=-1",
            "/api/v1/runs/" + id + "/log?limit=0", "/api/v1/runs/" + id + "/stream?offset=abc",
            "/api/v1/workloads?limit=100000"}) {
     const auto r = get(path);
@@ -233,6 +233,8 @@ TEST_F(ApiTest, TheAuditIsForAuditorsAndOthersSeeThatOfTheirRuns) {
   }
   auto v = body(get("/api/v1/audit?limit=1", "aud"));
   EXPECT_EQ(get_int(v, {"nextAfterSeq"}), 1);
+  v = body(get("/api/v1/audit?limit=1&order=newest&beforeSeq=3", "aud"));
+  EXPECT_EQ(get_int(v, {"nextBeforeSeq"}), 2);
   v = body(get("/api/v1/audit?limit=1&afterSeq=1", "aud"));
   EXPECT_EQ(get_int(v.at("items").at(0), {"seq"}), 2);
   EXPECT_FALSE(v.as_object().contains("nextAfterSeq"));

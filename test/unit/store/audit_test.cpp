@@ -187,6 +187,12 @@ TEST_F(AuditTest, ListsByFilterInOrderAndByPage) {
   EXPECT_EQ((*bob)[2].seq, 6);
   f.after_seq = 6;
   EXPECT_EQ(store_->list_audit(f, 10)->size(), 2U);
+  f.after_seq = 0;
+  f.newest_first = true;
+  f.before_seq = 6;
+  const auto back = store_->list_audit(f, 1);
+  ASSERT_EQ(back->size(), 1U);
+  EXPECT_EQ(back->front().seq, 4);
   f.type = "other";
   EXPECT_TRUE(store_->list_audit(f, 10)->empty());
   const oddjob::Run r = create(sample_run());
