@@ -40,6 +40,8 @@ void fault_point(std::string_view name, std::string_view detail) noexcept {
   const std::lock_guard lock(mutex);
   const long mine = ++passages[std::string(name)];
   const long all = ++passages["*"];
+  const std::string precise = std::string(name) + "/" + std::string(detail);
+  const long of_detail = ++passages[precise];
   if (!plan.log.empty()) {
     const int fd = ::open(plan.log.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (fd >= 0) {
@@ -51,7 +53,8 @@ void fault_point(std::string_view name, std::string_view detail) noexcept {
       ::close(fd);
     }
   }
-  if (plan.n != 0 && ((plan.name == name && plan.n == mine) || (plan.name == "*" && plan.n == all)))
+  if (plan.n != 0 && ((plan.name == name && plan.n == mine) || (plan.name == "*" && plan.n == all) ||
+                      (plan.name == precise && plan.n == of_detail)))
     ::kill(::getpid(), SIGKILL);
 }
 

@@ -4,7 +4,8 @@
 // call to the cluster ("kube.call.before", "kube.call.after"). With
 // ODDJOB_CRASH_AT="<name>:<n>" in the environment, the n-th passage (1-based)
 // of that name raises SIGKILL on the own process. "*" as the name counts
-// passages of every point. ODDJOB_FAULT_LOG=<file> appends one line a passage.
+// passages of every point, "<name>/<detail>" only those with that detail.
+// ODDJOB_FAULT_LOG=<file> appends one line a passage.
 // Compiled to nothing unless the build sets ODDJOB_FAULT_POINTS (preset `dev`
 // and the sanitizers; never `release`).
 #pragma once

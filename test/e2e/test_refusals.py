@@ -113,9 +113,7 @@ def test_a_pod_that_cannot_be_scheduled_says_why(server, cluster):
 
 def test_a_job_name_that_is_taken_by_something_else_is_never_adopted(own_server, cluster):
     # The name is fixed when the intent is committed; the server is stopped right after it.
-    own_server.start()
-    own_server.stop()
-    own_server.start({"ODDJOB_CRASH_AT": "store.commit.after:1"})
+    own_server.start({"ODDJOB_CRASH_AT": "store.commit.after/create_run:1"})
     own_server.oddjob("ann", "run", "deploy/payments", "--detach", "--idempotency-key", "k1", "--", "echo", "mine",
                       extra={"ODDJOB_SUBMIT_DEADLINE": "1s"}, seconds=120)
     eventually(lambda: not own_server.process.alive(), "the server died at its first commit")
