@@ -117,8 +117,8 @@ def test_a_job_name_that_is_taken_by_something_else_is_never_adopted(own_server,
     own_server.oddjob("ann", "run", "deploy/payments", "--detach", "--idempotency-key", "k1", "--", "echo", "mine",
                       extra={"ODDJOB_SUBMIT_DEADLINE": "1s"}, seconds=120)
     eventually(lambda: not own_server.process.alive(), "the server died at its first commit")
-    from harness import read_database
-    (name,), = read_database(own_server.database, "select job_name from runs")
+    (document,), = harness.read_database(own_server.database, "select document from runs")
+    name = json.loads(document)["jobName"]
     cluster.apply({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {
         "template": {"spec": {"restartPolicy": "Never", "containers": [
             {"name": "c", "image": "example.org/x:1", "command": ["true"]}]}}}})
