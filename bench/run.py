@@ -80,7 +80,7 @@ def bench_create(folder, runs):
     cluster = harness.DevCluster(folder)
     cluster.apply(harness.workload("payments", harness.OPEN))
     server = harness.Server(folder, cluster.kubeconfig).start()
-    environment = dict(os.environ, ODDJOB_SERVER=server.url, ODDJOB_TOKEN="ann-token", ODDJOB_CONFIG="/nonexistent")
+    environment = dict(os.environ, ODDJOB_SERVER=server.url, ODDJOB_TOKEN=harness.token_of("ann"), ODDJOB_CONFIG="/nonexistent")
     kubectl = dict(os.environ, KUBECONFIG=cluster.kubeconfig)
     stamp = time.time_ns()
     try:
