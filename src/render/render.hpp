@@ -20,6 +20,7 @@ struct ClusterFacts {
   std::vector<json::value> services;      // of the namespace
   std::vector<json::value> disruption_budgets;
   std::vector<json::value> volume_claims; // PersistentVolumeClaims, for access modes; may be empty
+  std::string volume_claims_problem;      // why they could not be read, if they could not
   // imageIDs of the chosen container in the workload's ready pods.
   std::vector<std::string> running_image_ids;
 };

@@ -60,8 +60,13 @@ void Engine::Impl::watch() {
         if (healthy) {
           watch_problems.erase(what);
         } else {
-          watch_problems[what] =
+          const Error problem =
               why != nullptr ? *why : Error{Errc::unavailable, "runs.not_synced", "no answer", {}};
+          // Once each: the watch is opened again and again.
+          const auto known = watch_problems.find(what);
+          if (known == watch_problems.end() || known->second.message != problem.message)
+            spdlog::warn("watching {}: {}", what, problem.message);
+          watch_problems.insert_or_assign(what, problem);
         }
       };
     };

@@ -31,6 +31,7 @@ struct ActiveRun {
   std::map<std::string, json::value, std::less<>> pods;  // by uid, reduced
   std::set<std::string, std::less<>> gone_pods, followed_pods;
   std::vector<json::value> events;
+  std::string events_problem;
   bool pods_listed = false;
   std::optional<Time> job_gone_since;
   std::optional<Error> create_error, refusal;

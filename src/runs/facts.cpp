@@ -107,7 +107,11 @@ net::Task<Result<Facts::Namespace>> Facts::read_namespace(kube::Client& client, 
   out.services = **s;
   out.budgets = **b;
   // These serve a warning only; a server that may not read them still works.
-  if (*v) out.claims = **v;
+  if (*v) {
+    out.claims = **v;
+  } else {
+    out.claims_problem = v->error().message;
+  }
   co_return out;
 }
 
@@ -166,6 +170,7 @@ net::Task<Result<render::ClusterFacts>> Facts::read(const std::string& name_spac
   facts.services = (*ns)->services;
   facts.disruption_budgets = (*ns)->budgets;
   facts.volume_claims = (*ns)->claims;
+  facts.volume_claims_problem = (*ns)->claims_problem;
   if (of_pods) {
     const auto images = co_await of_pods->wait();
     if (!*images) co_return std::unexpected(images->error());

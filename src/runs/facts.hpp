@@ -68,6 +68,7 @@ class Facts {
  private:
   struct Namespace {
     std::vector<json::value> services, budgets, claims;
+    std::string claims_problem;
   };
   struct Image {
     std::string container, written, id;  // of one container of a ready pod

@@ -28,6 +28,7 @@ struct LogFollower::Reading {
   LogResume resume;
   bool follow = false;
   bool clean_end = false;  // the last stream that followed came to an orderly end
+  bool told_forbidden = false;
   int notes = 0;
   std::optional<Steady::time_point> missing_since, refused_since;
   Duration backoff{};
@@ -373,6 +374,8 @@ net::Task<LogFollower::Next> LogFollower::open_failed(Ptr self, std::shared_ptr<
       co_return Next::done;
     }
   }
+  if (error.kind == Errc::forbidden && !std::exchange(r->told_forbidden, true))
+    spdlog::warn("log of run {} cannot be read: {}", self->options_.run_id, error.message);
   if (state != PodState::running) {
     const bool refused = error.kind == Errc::invalid_argument;
     if (refused && !r->refused_since) r->refused_since = now;

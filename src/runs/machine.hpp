@@ -22,6 +22,7 @@ struct Observation {
   json::value job_object;             // when present; else as last seen, or null
   std::vector<json::value> pods;      // of this run, oldest first; gone ones as last seen
   std::vector<json::value> events;    // of the Job and its pods, oldest first
+  std::string events_problem;         // why the events could not be read, if they could not
   std::optional<Error> create_error;  // the last attempt to create, if it failed
   bool log_drained = false;           // the follower has all that there is
 

@@ -104,6 +104,7 @@ Observation Engine::Impl::observe(const ActiveRun& r) const {
   for (const auto& [uid, pod] : r.pods) o.pods.push_back(pod);
   std::ranges::sort(o.pods, {}, age_of);
   o.events = r.events;
+  o.events_problem = r.events_problem;
   o.create_error = r.create_error;
   o.log_drained = r.log && r.log->drained();
   o.gone_pods = r.gone_pods;
@@ -174,8 +175,12 @@ net::Task<> Engine::Impl::poll_events(Ptr self, RunPtr r) {
   r->polling_events = false;
   ++r->event_polls;
   if (!listed) {
-    spdlog::debug("run {}: events: {}", r->run.id, listed.error().message);
+    // Once a run: it is asked again and again, and the waiting user sees it too.
+    spdlog::log(r->events_problem.empty() ? spdlog::level::warn : spdlog::level::debug,
+                "run {}: reading events: {}", r->run.id, listed.error().message);
+    r->events_problem = printable(listed.error().message, 512);
   } else {
+    r->events_problem.clear();
     std::ranges::stable_sort(listed->items, {}, event_time);
     r->events.clear();
     const std::size_t skip = listed->items.size() - std::min(listed->items.size(), kMaxEvents);

@@ -70,6 +70,12 @@ std::string running_init(const json::value& pod) {
   return {};
 }
 
+// Nothing says why: is that so, or could we not read what would?
+std::string silent(const Observation& seen, std::string_view what) {
+  if (seen.events_problem.empty()) return std::string(what);
+  return std::string(what) + " (why is not known, as events cannot be read: " + seen.events_problem + ")";
+}
+
 std::string pod_waits(const Observation& seen, const json::value& pod) {
   if (const auto* c = condition(pod, "PodScheduled"); c != nullptr && get_string(*c, {"status"}) == "False") {
     const auto reason = get_string(*c, {"reason"});
@@ -86,8 +92,8 @@ std::string pod_waits(const Observation& seen, const json::value& pod) {
   if (pulling != nullptr && get_string(*pulling, {"reason"}) == "Pulling") {
     return say("Pulling", get_string(*pulling, {"message"}));
   }
-  if (get_string(pod, {"spec", "nodeName"}).empty()) return "Waiting for a node";
-  return "Waiting for the container to start";
+  return silent(seen, get_string(pod, {"spec", "nodeName"}).empty() ? "Waiting for a node"
+                                                                     : "Waiting for the container to start");
 }
 
 }  // namespace
@@ -118,7 +124,7 @@ std::string why_waiting(const Observation& seen) {
     if (message.starts_with(kPrefix)) message.remove_prefix(kPrefix.size());
     return say(get_string(*e, {"reason"}), message);
   }
-  return "Waiting for the pod to be made";
+  return silent(seen, "Waiting for the pod to be made");
 }
 
 }  // namespace oddjob::runs

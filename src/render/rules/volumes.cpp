@@ -91,14 +91,16 @@ Access access_of(const ClusterFacts& facts, std::string_view claim) {
   return Access::unknown;
 }
 
-std::string_view why_it_matters(Access access) {
+std::string why_it_matters(Access access, const std::string& problem) {
   switch (access) {
     case Access::once_pod:
       return "is ReadWriteOncePod: the run can't start while another pod uses it";
     case Access::once:
       return "is ReadWriteOnce: the run starts only on the node that has it, and writes beside the workload";
     default:
-      return "has an access mode that is not known here: if it is ReadWriteOnce, the run may not start";
+      return fmt::format(
+          "has an access mode that is not known here{}: if it is ReadWriteOnce, the run may not start",
+          problem.empty() ? "" : " (" + problem + ")");
   }
 }
 
@@ -150,7 +152,7 @@ Result<> read_write_once(Context& c) {
           fmt::format("volume \"{}\" (claim \"{}\") is not mounted, as the policy says", name, claim_name));
       continue;
     }
-    c.warn(fmt::format("volume \"{}\": claim \"{}\" {}", name, claim_name, why_it_matters(access)));
+    c.warn(fmt::format("volume \"{}\": claim \"{}\" {}", name, claim_name, why_it_matters(access, c.facts.volume_claims_problem)));
     if (c.policy.rwo_volumes == Policy::RwoVolumes::read_only) {
       mount_read_only(c, volume.as_object(),
                       "The policy mounts volumes of one node read-only (rwo-volumes: read-only).");

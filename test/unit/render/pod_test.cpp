@@ -201,6 +201,8 @@ TEST(ReadWriteOnce, AClaimThatIsNotKnownIsTakenForOne) {
   EXPECT_EQ(at(pod_of(r), "volumes.0.name"), json::value("token"));
   s.policy.rwo_volumes = Policy::RwoVolumes::warn;
   EXPECT_TRUE(warns(s.must(), "not known"));
+  s.facts.volume_claims_problem = "persistentvolumeclaims is forbidden";
+  EXPECT_TRUE(warns(s.must(), "not known here (persistentvolumeclaims is forbidden)"));
 }
 
 struct ModeCase {

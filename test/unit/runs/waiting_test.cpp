@@ -19,6 +19,10 @@ Observation with(Observation o, std::vector<json::value> events) {
   o.events = std::move(events);
   return o;
 }
+Observation without_events(Observation o) {
+  o.events_problem = "events is forbidden";
+  return o;
+}
 
 TEST(WhyWaiting, SaysWhatKubernetesSays) {
   struct Case {
@@ -61,6 +65,12 @@ TEST(WhyWaiting, SaysWhatKubernetesSays) {
       {"config", seen(released(), {pod_waiting("CreateContainerConfigError", "secret \"db\" not found")}),
        "CreateContainerConfigError: secret \"db\" not found"},
       {"no node yet", seen(released(), {unbound}), "Waiting for a node"},
+      {"what would tell cannot be read", without_events(seen(released())),
+       "Waiting for the pod to be made (why is not known, as events cannot be read: events is forbidden)"},
+      {"nor is it for a pod", without_events(seen(released(), {unbound})),
+       "Waiting for a node (why is not known, as events cannot be read: events is forbidden)"},
+      {"a status tells all the same",
+       without_events(seen(released(), {pod_waiting("ImagePullBackOff", "x:1")})), "ImagePullBackOff: x:1"},
       {"creating", seen(released(), {pod_waiting("ContainerCreating")}),
        "Waiting for the container to start"},
       {"pulling",

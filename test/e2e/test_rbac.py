@@ -1,0 +1,361 @@
+"""The server under a service account that holds exactly the RBAC in deploy/rbac.
+
+With all of it a run passes from end to end. Without any single permission there
+is one message that names it; what the message needs is listed here, once for
+each permission of the file, so that a rule nobody uses has no place in it.
+"""
+
+import json
+import pathlib
+
+import pytest
+import yaml
+
+import harness
+from harness import eventually, workload
+
+RBAC = harness.ROOT / "deploy" / "rbac"
+OPEN = {"oddjob.dev/allowed-teams": "payments"}
+NAMESPACE = "rbac"
+FULL = "rbac-full"  # a namespace that has no room for a pod
+
+
+def documents(name):
+    return [d for d in yaml.safe_load_all((RBAC / name).read_text()) if d]
+
+
+def rules_of(name, kinds=("ClusterRole", "Role")):
+    return [rule for d in documents(name) if d["kind"] in kinds for rule in d["rules"]]
+
+
+def permissions(name):
+    """(group, resource, verb), each once."""
+    return [(g, r, v) for rule in rules_of(name) for g in rule["apiGroups"] for r in rule["resources"]
+            for v in rule["verbs"]]
+
+
+def without(permission):
+    """cluster.yaml less one permission."""
+    group, resource, verb = permission
+    changed = documents("cluster.yaml")
+    for document in changed:
+        if document["kind"] != "ClusterRole":
+            continue
+        kept = []
+        for rule in document["rules"]:
+            for r in rule["resources"]:
+                verbs = [v for v in rule["verbs"] if (rule["apiGroups"], r, v) != ([group], resource, verb)]
+                if verbs:
+                    kept.append(dict(rule, resources=[r], verbs=verbs))
+        document["rules"] = kept
+    return changed
+
+
+class Account:
+    """The service account `oddjob` in its namespace, and a kubeconfig that is nothing else."""
+
+    def __init__(self, cluster, folder):
+        self.cluster = cluster
+        made = cluster.kubectl("create", "namespace", "oddjob")
+        assert made.code == 0 or "AlreadyExists" in made.err, made
+        cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "oddjob"}}, namespace="oddjob")
+        self.kubeconfig = str(self.write_kubeconfig(pathlib.Path(folder), self.token()))
+
+    def token(self):
+        done = self.cluster.kubectl("-n", "oddjob", "create", "token", "oddjob", "--duration=2h")
+        assert done.code == 0, done
+        return done.out.strip()
+
+    def write_kubeconfig(self, folder, token):
+        admin = yaml.safe_load(pathlib.Path(self.cluster.kubeconfig).read_text())
+        context = next(c["context"] for c in admin["contexts"] if c["name"] == admin["current-context"])
+        entry = next(c for c in admin["clusters"] if c["name"] == context["cluster"])
+        path = folder / "service-account.kubeconfig"
+        path.write_text(yaml.safe_dump({
+            "apiVersion": "v1", "kind": "Config", "current-context": "oddjob", "clusters": [entry],
+            "users": [{"name": "oddjob", "user": {"token": token}}],
+            "contexts": [{"name": "oddjob", "context": {"cluster": entry["name"], "user": "oddjob"}}]}))
+        path.chmod(0o600)
+        return path
+
+    def apply(self, documents):
+        text = yaml.safe_dump_all(documents)
+        done = self.cluster.kubectl("apply", "-f", "-", stdin=text)
+        assert done.code == 0, done
+
+    def may(self, permission, namespace=NAMESPACE):
+        group, resource, verb = permission
+        name, _, sub = resource.partition("/")
+        argv = ["--kubeconfig", self.kubeconfig, "-n", namespace, "auth", "can-i", verb, name + (f".{group}" if group else "")]
+        done = self.cluster.kubectl(*argv, *([f"--subresource={sub}"] if sub else []))
+        assert done.out.strip() in ("yes", "no"), done
+        return done.out.strip() == "yes"
+
+    def take_away(self, permission):
+        self.apply(without(permission))
+        # A real API server learns of changed roles by a watch of its own.
+        eventually(lambda: not self.may(permission), f"{permission} is taken away")
+
+    def restore(self):
+        self.apply(documents("cluster.yaml"))
+
+
+class World:
+    """A server under the account, workloads of every kind, and what tells of a missing permission."""
+
+    def __init__(self, account, server, folder):
+        self.account, self.cluster, self.server, self.folder = account, account.cluster, server, pathlib.Path(folder)
+
+    def oddjob(self, *args, seconds=120):
+        return self.server.oddjob("ann", *args, seconds=seconds)
+
+    def run(self, *args, seconds=120):
+        return self.oddjob("run", "-n", NAMESPACE, *args, seconds=seconds)
+
+    def start(self, workload, command, namespace=NAMESPACE):
+        done = self.oddjob("run", "-n", namespace, workload, "--detach", "-o", "json", "--", *command)
+        assert done.code == 0, done
+        return json.loads(done.out)["id"]
+
+    def record(self, run):
+        status, body, _ = self.server.api().get(f"/api/v1/runs/{run}")
+        assert status == 200, body
+        return body
+
+    def when(self, run, **wanted):
+        def reached():
+            record = self.record(run)
+            return record if all(record.get(k) == v for k, v in wanted.items()) else None
+        return eventually(reached, f"run {run} has {wanted}", 90)
+
+    def progress(self, run, words):
+        return eventually(lambda: words in (p := self.record(run).get("progress", "")) and p,
+                          f"the progress of run {run} has {words!r}", 60)
+
+    def own_server(self, namespaces=()):
+        self.folder.mkdir(exist_ok=True)
+        server = harness.Server(self.folder, self.account.kubeconfig)
+        if namespaces:
+            server.config["kubernetes"]["namespaces"] = list(namespaces)
+        return server
+
+
+@pytest.fixture(scope="module")
+def account(cluster, tmp_path_factory):
+    account = Account(cluster, tmp_path_factory.mktemp("account"))
+    account.restore()
+    for namespace in (NAMESPACE, FULL):
+        done = cluster.kubectl("create", "namespace", namespace)
+        assert done.code == 0, done
+    cron = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "w", "annotations": OPEN}, "spec": {
+        "schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [
+            {"name": "main", "image": "example.org/app:1", "command": ["true"]}]}}}}}}
+    daemon = workload("w", OPEN, kind="DaemonSet")
+    del daemon["spec"]["replicas"]
+    stateful = workload("w", OPEN, kind="StatefulSet", replicas=0)
+    stateful["spec"]["serviceName"] = "w"
+    mounting = workload("mounts", OPEN, replicas=0, volumeMounts=[{"name": "data", "mountPath": "/data"}])
+    mounting["spec"]["template"]["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    cluster.apply(workload("w", OPEN, replicas=0), daemon, stateful, cron, mounting, claim, namespace=NAMESPACE)
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    cluster.apply(workload("w", OPEN, replicas=0), quota, namespace=FULL)
+    yield account
+    cluster.kubectl("delete", "namespace", NAMESPACE, FULL, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def shared(account, tmp_path_factory):
+    server = harness.Server(tmp_path_factory.mktemp("server"), account.kubeconfig).start()
+    status = lambda: server.api().get("/readyz")[0]
+    eventually(lambda: status() == 200, "the server is ready under the account")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def world(account, shared, tmp_path):
+    yield World(account, shared, tmp_path)
+    account.restore()
+
+
+# ---- what tells of a missing permission: by permission, where to look for the words ------------------------
+
+def from_a_run_of(kind):
+    return lambda world: world.run(f"{kind}/w", "--", "true").err
+
+
+def from_an_end(world):
+    """The message that the run ends with, which its user gets."""
+    done = world.run("deploy/w", "--", "true")
+    assert done.code == 125, done
+    return done.err
+
+
+def from_a_cancellation(world):
+    """The progress of a run that cannot be cancelled; given back, it ends."""
+    run = world.start("deploy/w", ["sleep", "1000"])
+    world.when(run, state="running")  # nothing has missed the permission yet
+    status, _, _ = world.server.api().post(f"/api/v1/runs/{run}/cancel")
+    assert status in (200, 202)
+    text = world.progress(run, "forbidden")
+    world.account.restore()
+    world.when(run, state="cancelled")
+    return text
+
+
+def from_a_run_that_stands_still(world):
+    """A server that cannot look at a Job starts nothing more; given back, the run goes on."""
+    run = world.start("deploy/w", ["sh", "-c", "exit 3"])
+    text = world.progress(run, "forbidden")
+    world.account.restore()
+    assert world.when(run, state="failed")["exitCode"] == 3
+    return text
+
+
+def from_a_log_that_cannot_be_read(world):
+    run = world.start("deploy/w", ["sh", "-c", "echo the log comes late; exit 3"])
+    text = eventually(lambda: "cannot be read" in (log := world.server.log()) and log, "the server's log tells", 60)
+    world.account.restore()
+    record = world.when(run, state="failed")
+    assert record["exitCode"] == 3 and record["logComplete"], record
+    assert world.oddjob("logs", run).out == "the log comes late\n"
+    return text
+
+
+def from_a_run_that_waits(world):
+    run = world.start("deploy/w", ["true"], namespace=FULL)
+    text = world.progress(run, "forbidden")
+    world.account.restore()
+    world.progress(run, "exceeded quota")
+    assert world.oddjob("cancel", run).code == 0
+    return text
+
+
+def from_a_dry_run(world):
+    done = world.run("deploy/mounts", "--dry-run", "--", "true")
+    assert done.code == 0, done
+    return done.err + done.out
+
+
+def from_a_new_server(world):
+    """Not ready, and why; the log says the same."""
+    server = world.own_server().start()
+    try:
+        def refused():
+            status, problem, _ = server.api().get("/readyz")
+            return status == 503 and "forbidden" in problem["detail"] and problem["detail"]
+        text = eventually(refused, "it is not ready and says why", 60)
+        eventually(lambda: text.partition(": ")[2] in server.log(), "the log says the same", 60)
+        return text
+    finally:
+        server.stop()
+
+
+def from_the_log_of_a_new_server(world):
+    server = world.own_server().start()
+    try:
+        return eventually(lambda: "forbidden" in (log := server.log()) and log, "the log says why", 60)
+    finally:
+        server.stop()
+
+
+def from_a_callers_token(world):
+    api = harness.Api(world.server.url, world.account.token())
+    status, problem, _ = api.get("/api/v1/whoami")
+    assert status == 503, problem
+    return problem["detail"]
+
+
+WHERE = {
+    **{(g, r, "get"): from_a_run_of(k) for g, r, k in (("apps", "deployments", "deploy"), ("apps", "statefulsets", "sts"),
+                                                       ("apps", "daemonsets", "ds"), ("batch", "cronjobs", "cronjob"))},
+    **{(g, r, v): from_the_log_of_a_new_server for v in ("list", "watch") for g, r in (
+        ("apps", "deployments"), ("apps", "statefulsets"), ("apps", "daemonsets"), ("batch", "cronjobs"))},
+    **{(g, r, v): from_a_new_server for v in ("list", "watch") for g, r in (("batch", "jobs"), ("", "pods"))},
+    ("batch", "jobs", "get"): from_a_run_that_stands_still,
+    ("batch", "jobs", "create"): from_an_end,
+    ("batch", "jobs", "patch"): from_an_end,
+    ("batch", "jobs", "delete"): from_a_cancellation,
+    ("", "pods/log", "get"): from_a_log_that_cannot_be_read,
+    ("", "events", "list"): from_a_run_that_waits,
+    ("", "services", "list"): from_an_end,
+    ("policy", "poddisruptionbudgets", "list"): from_an_end,
+    ("", "persistentvolumeclaims", "list"): from_a_dry_run,
+    ("authentication.k8s.io", "tokenreviews", "create"): from_a_callers_token,
+}
+
+
+@pytest.mark.parametrize("permission", permissions("cluster.yaml"), ids=lambda p: "-".join(x for x in p if x))
+def test_without_one_permission_a_message_names_it(world, permission):
+    group, resource, verb = permission
+    world.account.take_away(permission)
+    text = WHERE[permission](world)
+    assert f'cannot {verb} resource "{resource}" in API group "{group}"' in text, text
+    assert "system:serviceaccount:oddjob:oddjob" in text, text
+
+
+def test_with_all_of_it_runs_pass_from_end_to_end(world):
+    for kind in ("deploy", "sts", "ds", "cronjob"):
+        done = world.run(f"{kind}/w", "--", "sh", "-c", "echo out; exit 3")
+        assert (done.code, done.out) == (3, "out\n"), done
+    assert "w" in world.oddjob("workloads", "-n", NAMESPACE).out
+    status, me, _ = harness.Api(world.server.url, world.account.token()).get("/api/v1/whoami")
+    assert (status, me["user"]) == (200, "system:serviceaccount:oddjob:oddjob"), me
+
+
+def test_the_dry_run_of_the_pod_is_optional(world):
+    done = world.run("deploy/w", "--dry-run", "--", "true")
+    assert done.code == 0 and 'could not be tried: pods' in done.err + done.out, done
+    assert 'cannot create resource "pods"' in done.err + done.out, done
+    optional = documents("pod-dry-run.yaml")
+    world.account.apply(optional)
+    try:
+        eventually(lambda: world.account.may(("", "pods", "create")), "the permission is there")
+        done = world.run("deploy/w", "--dry-run", "--", "true")
+        assert done.code == 0 and "could not be tried" not in done.err + done.out, done
+    finally:
+        world.cluster.kubectl("delete", "-f", "-", stdin=yaml.safe_dump_all(d for d in optional))
+
+
+def test_in_chosen_namespaces_with_roles_of_these_namespaces(world):
+    cluster = world.cluster
+    for name in ("clusterrolebinding", "clusterrole"):
+        assert cluster.kubectl("delete", name, "oddjob").code == 0
+    world.account.apply(documents("namespaced.yaml"))
+    cluster.apply(*documents("namespace.yaml"), namespace=NAMESPACE)
+    eventually(lambda: world.account.may(("batch", "jobs", "create")), "the role is in force")
+    assert not world.account.may(("batch", "jobs", "create"), "default")
+    server = world.own_server([NAMESPACE]).start()
+    try:
+        world.server = server
+        eventually(lambda: server.api().get("/readyz")[0] == 200, "ready with roles of one namespace")
+        done = world.run("deploy/w", "--", "sh", "-c", "echo out; exit 4")
+        assert (done.code, done.out) == (4, "out\n"), done
+        done = world.oddjob("run", "-n", "default", "deploy/payments", "--", "true")
+        assert done.code == 125 and "does not serve namespace default" in done.err, done
+        assert "forbidden" not in server.log(), server.log()
+    finally:
+        server.stop()
+
+
+# ---- the files themselves -------------------------------------------------------------------------------
+
+def test_the_role_of_a_namespace_is_that_of_the_cluster():
+    assert permissions("namespace.yaml") + permissions("namespaced.yaml") == permissions("cluster.yaml")
+
+
+def test_nothing_is_allowed_by_wildcard_or_reads_secrets():
+    for name in sorted(p.name for p in RBAC.glob("*.yaml")):
+        for group, resource, verb in permissions(name):
+            assert "*" not in (group, resource, verb), (name, resource)
+            assert resource not in ("secrets", "configmaps", "nodes"), (name, resource)
+
+
+def test_each_rule_says_why():
+    for path in RBAC.glob("*.yaml"):
+        lines = path.read_text().splitlines()
+        for i, line in enumerate(lines):
+            if line == "rules:":
+                assert lines[i + 1].lstrip().startswith("#"), f"{path.name}:{i + 2} begins without a reason"
