@@ -38,8 +38,11 @@ struct ImageFacts {
 
 struct BuildLimits {
   BuildLimits() = default;
-  std::uint64_t max_paths = 8'000'000;           // in the merged image: "image.too_many_paths"
-  std::uint64_t max_memory_bytes = 2ULL << 30U;  // of the tree being merged: "image.too_large"
+  std::uint64_t max_paths = 4'000'000;           // of all layers together: "image.too_many_paths"
+  std::uint64_t max_memory_bytes = 1ULL << 30U;  // of the tree being merged: "image.too_large"
+  // Path segments walked, through links too; an ordinary image takes about
+  // three a path. "image.too_complex"
+  std::uint64_t max_steps = 200'000'000;
 };
 
 struct BuildStats {
@@ -59,6 +62,7 @@ class ImageBuilder {
   // The next layer up. It may be dropped afterwards, so that no two layers need
   // be in memory at once. Errors: the limits'; "image.link_cycle" when an entry
   // stands below a symlink that leads nowhere but to symlinks (over 255 of them);
+  // "image.path_too_long" when an entry lands at a path over kMaxPathBytes;
   // "layer.index_corrupt". After an error the builder is of no use.
   Result<> add(const LayerIndex& layer);
 

@@ -38,6 +38,21 @@ std::unexpected<Error> corrupt(std::string_view what) {
               "delete the file: it is made again from the layer");
 }
 
+// What LayerEntry promises of a path, looked at from `from` on.
+bool is_normal(std::string_view path, std::size_t from) {
+  if (path.empty()) return true;
+  if (path.find('\0', from) != std::string_view::npos) return false;
+  auto at = from == 0 ? std::string_view::npos : path.rfind('/', from - 1);
+  at = at == std::string_view::npos ? 0 : at + 1;
+  for (;;) {
+    const auto slash = std::min(path.find('/', at), path.size());
+    const auto segment = path.substr(at, slash - at);
+    if (segment.empty() || segment == "." || segment == "..") return false;
+    if (slash == path.size()) return true;
+    at = slash + 1;
+  }
+}
+
 bool has_link(EntryKind kind) { return kind == EntryKind::symlink || kind == EntryKind::hard_link; }
 
 }  // namespace
@@ -98,6 +113,8 @@ Result<bool> LayerIndex::Cursor::next(LayerEntry& entry) {
     return corrupt("an entry is out of bounds");
   path_.resize(static_cast<std::size_t>(shared));
   path_.append(suffix);
+  if (!is_normal(path_, static_cast<std::size_t>(shared)) || link.find('\0') != std::string_view::npos)
+    return corrupt("a path is none");
   rest_ = in.rest();
   --left_;
   entry = {.path = path_, .kind = kind, .mode = mode_, .uid = uid_, .gid = gid_, .size = size, .link = link};
