@@ -8,6 +8,7 @@
 
 #include "cli/outcome.hpp"
 #include "core/text.hpp"
+#include "core/words.hpp"
 #include "net/http.hpp"
 
 namespace oddjob::cli {
@@ -27,7 +28,7 @@ struct Session {
   StatusLine line;
   StreamState stream{};
   json::value run;
-  std::string told, carry;
+  std::string told, told_state, carry;
   bool partial_line = false;  // on the terminal, the log stands within a line
   std::uint64_t heard = 0;    // events so far: a server that speaks is there
   bool done = false;
@@ -62,6 +63,8 @@ struct Session {
 
   void show() {
     if (options.quiet || run.is_null()) return;
+    const std::string state(get_string(run, {"state"}));
+    if (const auto known = parse_run_state(state); known && is_final(*known)) return;  // the last line says it
     const auto text = progress_line(run);
     if (terminal.live) {
       // A running command speaks for itself.
@@ -71,10 +74,11 @@ struct Session {
         if (!line.shown()) fresh_line();
         line.show(text);
       }
-    } else if (text != told) {
+    } else if (text != told && (state != told_state || !get_string(run, {"progress"}).empty())) {
       say(text);
     }
     told = text;
+    told_state = state;
   }
 };
 using Shared = std::shared_ptr<Session>;

@@ -188,3 +188,11 @@ def test_config_and_secrets_of_the_service_are_there(server, cluster):
                       {"configMapRef": {"name": "conf"}}, {"secretRef": {"name": "sec"}}]))
     done = server.oddjob("ann", "run", "deploy/withconf", "--", "sh", "-c", "echo $COLOUR/$PASS")
     assert (done.code, done.out) == (0, "blue/pw\n"), done
+
+
+def test_in_a_pipe_every_line_of_status_is_said_once(server):
+    done = server.oddjob("ann", "run", "deploy/payments", "--", "sh", "-c", "exit 5")
+    lines = done.err.splitlines()
+    assert len(lines) == len(set(lines)), done.err
+    ends = [line for line in lines if "failed" in line]
+    assert len(ends) == 1 and "exit code 5" in ends[0], done.err
