@@ -4,6 +4,7 @@
 //   layer_tool layer BLOB            the layer's entries, in order
 //   layer_tool merge BLOB...         the paths of an image of these layers, lowest first
 //   layer_tool build OUT BLOB...     the same, written as an index
+//   layer_tool store OUT BLOB           one layer, written as a layer index
 //   layer_tool complete INDEX KIND PREFIX [CWD [INTERPRETER]]
 //
 // layer and merge print one line an entry: kind, mode (octal), uid, gid, size,
@@ -83,6 +84,11 @@ Result<> build(const char* out, std::span<char*> paths) {
   return {};
 }
 
+Result<> store(const char* out, const char* path) {
+  OJ_TRY(const LayerIndex layer, read_layer(path));
+  return layer.save(out);
+}
+
 Result<> complete(std::span<char*> args) {
   OJ_TRY(const ImageIndex index, ImageIndex::open(args[0]));
   CompletionQuery query;
@@ -107,6 +113,7 @@ int main(int argc, char** argv) {
   if (what == "layer" && args.size() == 2) done = show_layer(args[1]);
   if (what == "merge" && args.size() >= 2) done = show_merged(args.subspan(1));
   if (what == "build" && args.size() >= 3) done = build(args[1], args.subspan(2));
+  if (what == "store" && args.size() == 3) done = store(args[1], args[2]);
   if (what == "complete" && args.size() >= 4) done = complete(args.subspan(1));
   if (done) return 0;
   fmt::print(stderr, "{}: {}\n", done.error().code, done.error().message);

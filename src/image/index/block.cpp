@@ -66,7 +66,7 @@ void BlockBuilder::add(const Entry& e, bool first_of_directory) {
   names_.push_back('\0');
   if (format::has_directory(*e.attribute)) {
     if (e.attribute->kind == EntryKind::directory) {
-      put_varint(directories_, e.directory - last_directory_);
+      put_varint(directories_, zigzag(static_cast<std::int64_t>(e.directory) - last_directory_));
       last_directory_ = e.directory;
     } else {
       put_varint(directories_, e.directory);
@@ -167,7 +167,7 @@ bool Block::read(std::string_view bytes, std::uint32_t count, std::span<const fo
     last_size = length;
     if (format::has_directory(attribute)) {
       auto number = directories.varint();
-      if (attribute.kind == EntryKind::directory) number = last_directory += number;
+      if (attribute.kind == EntryKind::directory) number = last_directory += unzigzag(number);
       e.directory = number < kNoDirectory ? static_cast<std::uint32_t>(number) : kNoDirectory;
     }
     if (attribute.kind == EntryKind::symlink) {

@@ -17,6 +17,12 @@ inline void put_varint(std::string& out, std::uint64_t v) {
   out.push_back(static_cast<char>(v));
 }
 
+// Small numbers of either sign as small numbers without one.
+inline std::uint64_t zigzag(std::int64_t v) noexcept {
+  return (static_cast<std::uint64_t>(v) << 1U) ^ static_cast<std::uint64_t>(v >> 63);
+}
+inline std::uint64_t unzigzag(std::uint64_t v) noexcept { return (v >> 1U) ^ (~(v & 1U) + 1U); }
+
 template <class T>
 void put_word(std::string& out, T v) {  // little-endian
   for (std::size_t i = 0; i < sizeof v; ++i)

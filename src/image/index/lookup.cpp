@@ -43,7 +43,8 @@ std::optional<Place> find_place(const IndexFile& file, std::string_view path, st
   std::uint32_t at = path.starts_with('/') ? 0 : from;
   std::string_view segment;
   while (next_segment(path, segment)) {
-    if (path.empty() && segment != "." && segment != "..") {
+    const bool last = path.find_first_not_of('/') == std::string_view::npos;
+    if (last && segment != "." && segment != "..") {
       Place place{.parent = at, .entry = IndexFile::Found(), .directory = kNoDirectory};
       if (!file.find(file.directory(at), segment, *place.entry)) return std::nullopt;
       place.directory = file.directory_of(place.entry->entry(), at);
