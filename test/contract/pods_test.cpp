@@ -123,6 +123,7 @@ TEST_F(Pods, TheLogOfAnEarlierContainerIsPrevious) {
   create(resources::pods, p);
   kube::LogOptions o;
   o.previous = true;
+  running("again");
   const auto none = run(api().log(ns(), "again", o));
   EXPECT_FALSE(none);
   wait_for(resources::pods, "again", [](const json::value& v) {
@@ -246,6 +247,7 @@ TEST_F(Pods, DeletionGivesACommandItsGraceAndThenEndsIt) {
   json::value p = pod("graceful", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done");
   p.at("spec").as_object()["terminationGracePeriodSeconds"] = 20;
   create(resources::pods, p);
+  running("graceful");
   ASSERT_TRUE(until([this] { return log_of("graceful") == "up\n"; }));
   kube::LogOptions o;
   o.follow = true;

@@ -1,6 +1,40 @@
+import os
+import sys
+
 import pytest
 
 import harness
+
+sys.path.insert(0, str(harness.ROOT / "test" / "kubernetes"))
+import cluster as kubernetes  # noqa: E402
+
+REAL = {"real_cluster", "own_real_cluster"}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without a real Kubernetes, the tests that ask for one are not run."""
+    if os.environ.get("ODDJOB_TEST_WITHOUT_REAL"):
+        left_out = [i for i in items if REAL & set(i.fixturenames)]
+        items[:] = [i for i in items if not REAL & set(i.fixturenames)]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def real_cluster(tmp_path_factory):
+    """A real Kubernetes that all tests share (test/kubernetes/cluster.py): leave it whole, and
+    take a namespace of your own. With $ODDJOB_TEST_KUBECONFIG, the cluster named there."""
+    shared = kubernetes.from_environment(tmp_path_factory.mktemp("k8s"))
+    yield shared
+    shared.stop()
+
+
+@pytest.fixture
+def own_real_cluster(tmp_path):
+    """A real Kubernetes for one test, to be broken."""
+    if os.environ.get("ODDJOB_TEST_KUBECONFIG"):
+        pytest.skip("the cluster of ODDJOB_TEST_KUBECONFIG is not ours to break")
+    with kubernetes.Cluster(tmp_path / "k8s") as own:
+        yield own
 
 
 @pytest.fixture(scope="session")
