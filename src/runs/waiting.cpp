@@ -93,7 +93,7 @@ std::string pod_waits(const Observation& seen, const json::value& pod) {
     return say("Pulling", get_string(*pulling, {"message"}));
   }
   return silent(seen, get_string(pod, {"spec", "nodeName"}).empty() ? "Waiting for a node"
-                                                                     : "Waiting for the container to start");
+                                                                    : "Waiting for the container to start");
 }
 
 }  // namespace

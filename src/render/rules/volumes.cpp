@@ -152,7 +152,8 @@ Result<> read_write_once(Context& c) {
           fmt::format("volume \"{}\" (claim \"{}\") is not mounted, as the policy says", name, claim_name));
       continue;
     }
-    c.warn(fmt::format("volume \"{}\": claim \"{}\" {}", name, claim_name, why_it_matters(access, c.facts.volume_claims_problem)));
+    c.warn(fmt::format("volume \"{}\": claim \"{}\" {}", name, claim_name,
+                       why_it_matters(access, c.facts.volume_claims_problem)));
     if (c.policy.rwo_volumes == Policy::RwoVolumes::read_only) {
       mount_read_only(c, volume.as_object(),
                       "The policy mounts volumes of one node read-only (rwo-volumes: read-only).");

@@ -1,0 +1,64 @@
+{{- define "oddjob.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "oddjob.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "oddjob.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "oddjob.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "oddjob.selector" -}}
+app.kubernetes.io/name: {{ include "oddjob.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "oddjob.labels" -}}
+{{ include "oddjob.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "oddjob.serviceAccount" -}}
+{{- default (ternary (include "oddjob.fullname" .) "default" .Values.serviceAccount.create) .Values.serviceAccount.name }}
+{{- end }}
+
+{{- define "oddjob.image" -}}
+{{- $repository := required "image.repository is needed: where your cluster finds the image that script/image made and you pushed" .Values.image.repository }}
+{{- if .Values.image.digest }}
+{{- printf "%s@%s" $repository .Values.image.digest }}
+{{- else }}
+{{- printf "%s:%s" $repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{- define "oddjob.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "oddjob.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{- define "oddjob.tls" -}}
+{{- if ne .Values.tls.mode "none" }}true{{ end }}
+{{- end }}
+
+{{- /* What the chart knows itself wins over .Values.config. */}}
+{{- define "oddjob.config" -}}
+{{- $own := dict "listen" (dict "address" "0.0.0.0" "port" 8443) "database" (dict "url" "sqlite:/var/lib/oddjob/oddjob.db") }}
+{{- if include "oddjob.tls" . }}
+{{- $_ := set $own.listen "tlsCertFile" "/etc/oddjob/tls/tls.crt" }}
+{{- $_ := set $own.listen "tlsKeyFile" "/etc/oddjob/tls/tls.key" }}
+{{- end }}
+{{- if .Values.namespaces }}
+{{- $_ := set $own "kubernetes" (dict "namespaces" .Values.namespaces) }}
+{{- end }}
+{{- if .Values.auth.staticTokensSecret }}
+{{- $_ := set $own "auth" (dict "staticTokensFile" "/etc/oddjob/tokens/tokens.yaml") }}
+{{- end }}
+{{- mergeOverwrite (dict "log" (dict "format" "json")) (deepCopy .Values.config) $own | toYaml }}
+{{- end }}

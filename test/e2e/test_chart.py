@@ -1,0 +1,255 @@
+"""The Helm chart: what it renders, for which values, and that a cluster takes it."""
+
+import json
+
+import pytest
+import yaml
+
+import harness
+from harness import ODDJOBD, ROOT, run
+
+CHART = str(ROOT / "deploy" / "helm" / "oddjob")
+HELM = str(ROOT / "script" / "helm")
+IMAGE = "image.repository=registry.example.com/oddjob"
+
+
+def helm(*args, environment=None, seconds=120):
+    return run([HELM, *args], environment, seconds)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built_helm():
+    """Builds Helm where it is not there yet; says so, and what is missing if it cannot."""
+    done = helm("version", "--short", seconds=1800)
+    assert done.code == 0, done
+
+
+def template(*settings, release="oddjob", image=IMAGE):
+    argv = ["template", release, CHART, "--namespace", "oddjob"]
+    for setting in (*([image] if image else []), *settings):
+        argv += ["--set", setting]
+    return helm(*argv)
+
+
+def rendered(*settings, **kwargs):
+    """{(kind, name): document}."""
+    done = template(*settings, **kwargs)
+    assert done.code == 0, done
+    documents = [d for d in yaml.safe_load_all(done.out) if d]
+    return {(d["kind"], d["metadata"].get("namespace", ""), d["metadata"]["name"]): d for d in documents}
+
+
+def kinds(documents):
+    return sorted(kind for kind, _, _ in documents)
+
+
+def only(documents, wanted):
+    (found,) = [d for (kind, _, _), d in documents.items() if kind == wanted]
+    return found
+
+
+def pod_of(documents):
+    return only(documents, "Deployment")["spec"]["template"]["spec"]
+
+
+def config_of(documents):
+    return only(documents, "ConfigMap")["data"]["oddjobd.yaml"]
+
+
+SETTINGS = {
+    "defaults": [],
+    "one namespace": ["namespaces={team-a}"],
+    "some namespaces": ["namespaces={team-a,team-b}", "rbac.podDryRun=true"],
+    "cert-manager": ["tls.mode=certManager", "tls.certManager.issuerRef.name=internal",
+                     "tls.certManager.dnsNames={oddjob.example.com}"],
+    "for a first try": ["tls.mode=none", "persistence.enabled=false"],
+    "everything": ["auth.staticTokensSecret=oddjob-tokens", "serviceMonitor.enabled=true", "ingress.enabled=true",
+                   "ingress.host=oddjob.example.com", "ingress.tlsSecretName=wildcard", "rbac.podDryRun=true",
+                   "networkPolicy.from[0].namespaceSelector.matchLabels.team=platform",
+                   "networkPolicy.egress[0].ports[0].port=443", "priorityClassName=high", "podLabels.cost=platform",
+                   "podAnnotations.note=hello", "imagePullSecrets[0].name=pull", "config.auth.adminTeams={platform}",
+                   "config.limits.maxActiveRuns=50", "persistence.storageClass=fast", "service.type=LoadBalancer"],
+    "an existing claim": ["persistence.existingClaim=mine"],
+    "no roles and no account": ["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
+}
+
+
+@pytest.fixture(scope="module", params=SETTINGS, ids=lambda s: s.replace(" ", "-"))
+def documents(request):
+    return rendered(*SETTINGS[request.param])
+
+
+# ---- what holds for all values -------------------------------------------------------------------------
+
+def test_the_pod_meets_pod_security_restricted(documents):
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/, and a read-only root besides."""
+    pod = pod_of(documents)
+    assert not any(pod.get(k) for k in ("hostNetwork", "hostPID", "hostIPC"))
+    assert pod["securityContext"]["runAsNonRoot"] is True and pod["securityContext"]["runAsUser"] != 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in pod["containers"]:
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False and context["readOnlyRootFilesystem"] is True
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert all("hostPort" not in p for p in container["ports"])
+        assert container["resources"]["limits"]["memory"] and container["resources"]["requests"]
+    for volume in pod["volumes"]:
+        assert set(volume) - {"name"} <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}, volume
+
+
+def test_the_configuration_is_right(documents, tmp_path):
+    path = tmp_path / "oddjobd.yaml"
+    path.write_text(config_of(documents))
+    done = run([ODDJOBD, "check-config", str(path)])
+    assert done.code == 0, done
+
+
+def test_what_is_mounted_is_what_the_configuration_names(documents):
+    config, pod = yaml.safe_load(config_of(documents)), pod_of(documents)
+    (container,) = pod["containers"]
+    mounts = [m["mountPath"] for m in container["volumeMounts"]]
+    assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+    named = [config["listen"].get("tlsCertFile"), config["listen"].get("tlsKeyFile"),
+             config.get("auth", {}).get("staticTokensFile"), config["database"]["url"].removeprefix("sqlite:"),
+             container["args"][-1]]
+    for path in filter(None, named):
+        assert any(path.startswith(m + "/") for m in mounts), f"{path} is on no volume of {mounts}"
+
+
+def test_probes_speak_as_the_server_does(documents):
+    config, (container,) = yaml.safe_load(config_of(documents)), pod_of(documents)["containers"]
+    scheme = "HTTPS" if "tlsCertFile" in config["listen"] else "HTTP"
+    for probe, path in (("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+        assert container[probe]["httpGet"] == {"path": path, "port": "api", "scheme": scheme}
+    assert container["ports"] == [{"name": "api", "containerPort": config["listen"]["port"]}]
+
+
+def test_selectors_select_the_pod_and_it_alone_writes_the_database(documents):
+    deployment = only(documents, "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selectors = [deployment["spec"]["selector"]["matchLabels"], only(documents, "Service")["spec"]["selector"],
+                 only(documents, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"]]
+    for selector in selectors:
+        assert selector.items() <= labels.items()
+    assert deployment["spec"]["replicas"] == 1 and deployment["spec"]["strategy"] == {"type": "Recreate"}
+    # With one replica a budget could only stop the draining of its node.
+    assert "PodDisruptionBudget" not in kinds(documents)
+
+
+def test_bindings_bind_the_account_of_the_pod(documents):
+    account = pod_of(documents)["serviceAccountName"]
+    for (kind, _, _), document in documents.items():
+        if kind.endswith("Binding"):
+            assert document["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "oddjob"}]
+            assert any(k.endswith("Role") and name == document["roleRef"]["name"] and k == document["roleRef"]["kind"]
+                       for k, _, name in documents)
+
+
+# ---- what single values do -----------------------------------------------------------------------------
+
+def test_chosen_namespaces_get_a_role_each_and_nothing_else_is_allowed_there():
+    documents = rendered("namespaces={team-a,team-b}")
+    roles = [(kind, ns) for kind, ns, name in documents if kind in ("Role", "ClusterRole") and name == "oddjob"]
+    assert sorted(roles) == [("Role", "team-a"), ("Role", "team-b")]
+    cluster_wide = [d for (kind, _, _), d in documents.items() if kind == "ClusterRole"]
+    assert [r["resources"] for d in cluster_wide for r in d["rules"]] == [["tokenreviews"]]
+    assert yaml.safe_load(config_of(documents))["kubernetes"] == {"namespaces": ["team-a", "team-b"]}
+    assert documents[("Role", "team-a", "oddjob")]["rules"] == rendered()[("ClusterRole", "", "oddjob")]["rules"]
+
+
+def test_without_token_review_its_role_is_not_there():
+    assert ("ClusterRole", "", "oddjob-token-review") not in rendered("config.auth.tokenReview=false")
+
+
+def test_a_digest_wins_over_the_tag():
+    digest = "sha256:" + "0" * 64
+    image = lambda *s: pod_of(rendered(*s))["containers"][0]["image"]
+    assert image("image.tag=v9", f"image.digest={digest}") == f"registry.example.com/oddjob@{digest}"
+    assert image("image.tag=v9") == "registry.example.com/oddjob:v9"
+    assert image() == "registry.example.com/oddjob:" + yaml.safe_load((ROOT / "deploy/helm/oddjob/Chart.yaml").read_text())["appVersion"]
+
+
+def test_the_chart_wins_over_config_where_it_knows_better():
+    config = yaml.safe_load(config_of(rendered("config.listen.port=1", "config.database.busyTimeout=5s")))
+    assert config["listen"]["port"] == 8443 and config["database"] == {
+        "url": "sqlite:/var/lib/oddjob/oddjob.db", "busyTimeout": "5s"}
+
+
+def test_a_changed_configuration_changes_the_pod():
+    checksum = lambda *s: only(rendered(*s), "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+    assert checksum() == checksum("podLabels.a=b") != checksum("config.log.level=debug")
+
+
+def test_the_claim_outlives_the_release_and_can_be_given():
+    assert only(rendered(), "PersistentVolumeClaim")["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert "PersistentVolumeClaim" not in kinds(rendered("persistence.existingClaim=mine"))
+
+
+def test_names_follow_the_release():
+    assert ("Deployment", "oddjob", "oddjob") in rendered()
+    assert ("Deployment", "oddjob", "prod-oddjob") in rendered(release="prod")
+    assert ("Deployment", "oddjob", "x" * 50) in rendered(f"fullnameOverride={'x' * 63}")
+
+
+@pytest.mark.parametrize("settings,words", [
+    ([], ["image.repository", "script/image"]),
+    ([IMAGE, "tls.mode=certManager"], ["tls.certManager.issuerRef.name"]),
+    ([IMAGE, "tls.mode=maybe"], ["tls.mode" , "secret"]),
+    ([IMAGE, "tls.secretName="], ["tls.secretName"]),
+    ([IMAGE, "namespaces={Team_A}"], ["namespaces"]),
+    ([IMAGE, "replicas=3"], ["replicas"]),
+    ([IMAGE, "persistence.size=big"], ["persistence.size"]),
+    ([IMAGE, "image.digest=latest"], ["image.digest"]),
+    ([IMAGE, "ingress.enabled=true"], ["ingress.host"]),
+], ids=lambda v: v[-1] if isinstance(v, list) and v else None)
+def test_a_wrong_value_is_refused_by_name(settings, words):
+    done = template(*settings, image=None)
+    assert done.code != 0, done
+    for word in words:
+        assert word in done.err or word.replace(".", "/") in done.err, done.err
+
+
+# ---- the whole ------------------------------------------------------------------------------------------
+
+def test_helm_lint_finds_nothing():
+    done = helm("lint", "--strict", CHART, "--set", IMAGE)
+    assert done.code == 0 and "[WARNING]" not in done.out and "[ERROR]" not in done.out, done
+
+
+def test_the_plain_manifests_are_up_to_date():
+    done = run([str(ROOT / "script" / "manifests"), "--check"], seconds=120)
+    assert done.code == 0, done
+
+
+def test_the_plain_manifests_are_taken_by_a_cluster(tmp_path):
+    cluster = harness.DevCluster(tmp_path)
+    try:
+        done = cluster.kubectl("apply", "-f", str(ROOT / "deploy" / "manifests" / "oddjob.yaml"))
+        assert done.code == 0 and "Warning" not in done.err, done
+    finally:
+        cluster.stop()
+
+
+def test_install_upgrade_uninstall(cluster):
+    environment = dict(harness.os.environ, KUBECONFIG=cluster.kubeconfig)
+    # No node has this label: what is tried here is what Helm and the API server make of it.
+    common = ["--namespace", "helm-test", "--set", IMAGE, "--set", "nodeSelector.none=none"]
+    assert cluster.kubectl("create", "namespace", "helm-test").code == 0
+    try:
+        done = helm("install", "oddjob-test", CHART, *common, environment=environment)
+        assert done.code == 0, done
+        assert "kubectl -n helm-test rollout status deploy/oddjob-test" in done.out and "every namespace" in done.out
+        whole = cluster.kubectl("get", "clusterrole", "oddjob-test", "-o", "json")
+        assert whole.code == 0, whole
+
+        done = helm("upgrade", "oddjob-test", CHART, *common, "--set", "namespaces={helm-test}", environment=environment)
+        assert done.code == 0 and "It serves the namespaces helm-test." in done.out, done
+        assert cluster.kubectl("get", "clusterrole", "oddjob-test").code != 0
+        assert cluster.get("role", "oddjob-test", namespace="helm-test")["rules"] == json.loads(whole.out)["rules"]
+
+        done = helm("uninstall", "oddjob-test", "--namespace", "helm-test", environment=environment)
+        assert done.code == 0, done
+        assert cluster.kubectl("get", "-n", "helm-test", "deploy/oddjob-test").code != 0
+        assert cluster.get("pvc", "oddjob-test", namespace="helm-test")["spec"]["accessModes"] == ["ReadWriteOnce"]
+    finally:
+        cluster.kubectl("delete", "namespace", "helm-test", "--wait=false")
