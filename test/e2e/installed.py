@@ -1,0 +1,146 @@
+"""What a container runtime and a kubelet do with the image and with a rendered pod.
+
+Used by the tests of the image and of the installation. bubblewrap is the runtime.
+"""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+import tarfile
+import time
+
+import yaml
+
+import harness
+from harness import ROOT, eventually, run
+
+
+class Image:
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        done = run([str(ROOT / "script" / "image"), "--bin", str(harness.BIN), "--out", str(folder)], seconds=300)
+        assert done.code == 0, done
+        print(done.out)
+        index = json.loads((self.folder / "oci" / "index.json").read_text())
+        self.digest = index["manifests"][0]["digest"]
+        self.manifest = json.loads(self.blob(self.digest))
+        self.config = json.loads(self.blob(self.manifest["config"]["digest"]))
+        self.layer = gzip.decompress(self.blob(self.manifest["layers"][0]["digest"]))
+
+    def blob(self, digest):
+        data = (self.folder / "oci" / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
+        assert "sha256:" + hashlib.sha256(data).hexdigest() == digest
+        return data
+
+    def members(self):
+        with tarfile.open(fileobj=io.BytesIO(self.layer)) as archive:
+            return archive.getmembers()
+
+    def unpack(self, folder):
+        with tarfile.open(fileobj=io.BytesIO(self.layer)) as archive:
+            archive.extractall(folder)
+        for name in ("proc", "dev"):  # a container runtime makes these
+            (folder / name).mkdir()
+        return folder
+
+
+class Container:
+    """One container of a rendered pod: its files, its mounts, its user, nothing of this machine."""
+
+    def __init__(self, image, pod, volumes, folder):
+        (self.spec,) = pod["containers"]
+        self.user = pod["securityContext"]["runAsUser"]
+        assert self.spec["securityContext"]["readOnlyRootFilesystem"]
+        self.root = image.unpack(folder)
+        self.writable = ["/tmp"]
+        for mount in self.spec["volumeMounts"]:
+            place = self.root / mount["mountPath"].strip("/")
+            place.mkdir(parents=True, exist_ok=True)
+            content = volumes(next(v for v in pod["volumes"] if v["name"] == mount["name"]))
+            for name, data in content.items():
+                (place / name).write_bytes(data)
+                (place / name).chmod(0o440)
+            if not mount.get("readOnly"):
+                self.writable.append(mount["mountPath"])
+                # bubblewrap shows who runs this as the pod's user; a kubelet changes the group (fsGroup).
+                os.chown(place, os.getuid(), os.getgid())
+
+    def argv(self, command, environment):
+        argv = ["bwrap", "--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
+                "--uid", str(self.user), "--gid", str(self.user), "--ro-bind", str(self.root), "/",
+                "--proc", "/proc", "--dev", "/dev", "--clearenv"]
+        for path in self.writable:
+            argv += ["--bind", str(self.root / path.strip("/")), path]
+        for name, value in environment.items():
+            argv += ["--setenv", name, value]
+        return argv + ["--", *command]
+
+    def run(self, *command):
+        return run(self.argv(command, {}), seconds=60)
+
+
+class Kubelet:
+    """Runs the one pod of a Deployment of a cluster from the image: its mounts, its account, its arguments."""
+
+    def __init__(self, cluster, namespace, deployment, image, folder):
+        self.cluster, self.namespace, self.folder = cluster, namespace, pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pod = cluster.get("deployment", deployment, namespace=namespace)["spec"]["template"]["spec"]
+        self.account = pod["serviceAccountName"]
+        self.container = Container(image, pod, self.volume, self.folder / "root")
+        self.process = None
+
+    def volume(self, volume):
+        if "configMap" in volume:
+            data = self.cluster.get("configmap", volume["configMap"]["name"], namespace=self.namespace)["data"]
+            return {k: v.encode() for k, v in data.items()}
+        if "secret" in volume:
+            data = self.cluster.get("secret", volume["secret"]["secretName"], namespace=self.namespace)["data"]
+            return {k: base64.b64decode(v) for k, v in data.items()}
+        return {}
+
+    def service_account(self):
+        """What every pod gets; the environment that leads to the API server."""
+        place = self.container.root / "var/run/secrets/kubernetes.io/serviceaccount"
+        place.mkdir(parents=True, exist_ok=True)
+        token = self.cluster.kubectl("-n", self.namespace, "create", "token", self.account, "--duration=1h")
+        assert token.code == 0, token
+        (place / "token").write_text(token.out.strip())
+        (place / "namespace").write_text(self.namespace)
+        config = yaml.safe_load(pathlib.Path(self.cluster.kubeconfig).read_text())["clusters"][0]["cluster"]
+        authority = config.get("certificate-authority-data")
+        (place / "ca.crt").write_bytes(base64.b64decode(authority) if authority else
+                                       pathlib.Path(config["certificate-authority"]).read_bytes())
+        host, port = re.fullmatch(r"https://(.+):(\d+)/?", config["server"]).groups()
+        return {"KUBERNETES_SERVICE_HOST": host.strip("[]"), "KUBERNETES_SERVICE_PORT": port}
+
+    def start(self):
+        environment = self.service_account()
+        environment["ODDJOBD_LISTEN_PORT"] = "0"  # this machine's ports are not the pod's alone
+        command = [*self.container.spec["command"], *self.container.spec["args"], "--ready-file", "/tmp/ready"]
+        began = time.monotonic()
+        self.process = harness.Process(self.container.argv(command, environment), self.folder / "server.log",
+                                       dict(os.environ))
+        ready = self.container.root / "tmp/ready"
+        eventually(lambda: ready.exists() or not self.process.alive(), "the server listens", 60)
+        assert self.process.alive(), self.log()
+        self.took = time.monotonic() - began
+        self.port = int(ready.read_text().strip().rsplit(":", 1)[1])
+        eventually(lambda: self.get("/readyz") == 200, "the server is ready in its pod", 60)
+        return self
+
+    def get(self, path):
+        """The status; a kubelet's probes do not check the certificate."""
+        return harness.Api(f"https://127.0.0.1:{self.port}", None).get(path)[0]
+
+    def log(self):
+        return self.process.log.read_text()
+
+    def stop(self):
+        if self.process:
+            self.process.kill()  # bubblewrap passes no signals on; what it runs dies with it

@@ -1,0 +1,115 @@
+"""docs/install.md, command by command, as somebody would who follows the page.
+
+What a machine without a container runtime cannot do is done by the test in the same
+place: pushing to a registry, and being the node (`rollout status`, `port-forward`).
+"""
+
+import os
+import re
+
+import harness
+from harness import ROOT, run, workload
+from installed import Image, Kubelet
+
+SECTION = re.compile(r"(?m)^## (.+)$")
+
+
+def commands():
+    """[(section, command)] of the page's console blocks."""
+    parts = SECTION.split((ROOT / "docs" / "install.md").read_text())
+    for title, body in zip(parts[1::2], parts[2::2]):
+        for block in re.findall(r"(?s)```console\n(.*?)```", body):
+            for line in block.splitlines():
+                assert line.startswith("$ "), f"{title}: {line!r} is no command"
+                yield title, line.removeprefix("$ ")
+
+
+class Reader:
+    """Somebody in the folder of a clone, with helm, kubectl and oddjob on the PATH."""
+
+    def __init__(self, cluster, folder, image=None):
+        self.cluster, self.folder, self.image = cluster, folder, image
+        self.kubelet, self.starts = None, 0
+        bin_folder = folder / "bin"
+        bin_folder.mkdir(parents=True)
+        for name, target in (("helm", ROOT / "script" / "helm"), ("oddjob", harness.BIN / "oddjob")):
+            (bin_folder / name).write_text(f'#!/bin/sh\nexec "{target}" "$@"\n')
+            (bin_folder / name).chmod(0o755)
+        for name in ("deploy", "docs", "script"):
+            (folder / name).symlink_to(ROOT / name)
+        self.environment = dict(os.environ, PATH=f"{bin_folder}:{os.environ['PATH']}", KUBECONFIG=cluster.kubeconfig,
+                                HOME=str(folder), NO_COLOR="1", **self.keep_caches())
+        for name in ("ODDJOB_SERVER", "ODDJOB_TOKEN", "ODDJOB_CONFIG"):
+            self.environment.pop(name, None)
+
+    @staticmethod
+    def keep_caches():
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+        return {"XDG_CACHE_HOME": cache}
+
+    def shell(self, command, seconds=600):
+        done = run(["bash", "-c", f"cd '{self.folder}' && {command}"], self.environment, seconds)
+        assert done.code == 0, f"$ {command}\n{done}"
+        return done.out
+
+    def be_the_node(self):
+        if self.kubelet:
+            self.kubelet.stop()
+        self.starts += 1
+        self.kubelet = Kubelet(self.cluster, "oddjob", "oddjob", self.image, self.folder / f"kubelet-{self.starts}").start()
+
+    def follow(self, command):
+        if command == "script/image":
+            self.image = Image(self.folder / "build" / "image")
+        elif command.startswith("skopeo copy "):
+            assert self.folder.joinpath(command.split()[2].removeprefix("oci:"), "index.json").exists()
+        elif " rollout status " in command:
+            self.be_the_node()
+        elif " port-forward " in command:
+            assert self.kubelet, "nothing to forward to"
+        else:
+            if self.kubelet:
+                command = command.replace("localhost:8443", f"localhost:{self.kubelet.port}")
+            return self.shell(command)
+        return ""
+
+    def stop(self):
+        if self.kubelet:
+            self.kubelet.stop()
+
+
+def test_every_command_of_the_page(tmp_path):
+    clusters = {}
+
+    def reader(name, image=None):
+        if name not in clusters:
+            folder = tmp_path / name
+            (folder / "server").mkdir(parents=True)
+            cluster = harness.DevCluster(folder / "server")
+            cluster.apply(workload("payments"))
+            cluster.kubectl("create", "namespace", "payments")
+            clusters[name] = Reader(cluster, folder / "clone", image)
+        return clusters[name]
+
+    said = {}
+    try:
+        for section, command in commands():
+            if section == "Without Helm":
+                other = reader("another", reader("one").image)
+                other.shell("kubectl create namespace oddjob")
+                other.shell(f"kubectl -n oddjob create secret tls oddjob-tls --cert={reader('one').folder}/tls.crt "
+                            f"--key={reader('one').folder}/tls.key")
+                said[command] = other.follow(command)
+                other.be_the_node()
+            else:
+                said[command] = reader("one").follow(command)
+            if "helm upgrade" in command:
+                reader("one").be_the_node()
+        assert "system:serviceaccount:default:ann" in said["oddjob whoami"], said
+        assert said["oddjob run deploy/payments -- echo hello"] == "hello\n", said
+        claims = reader("one").cluster.get("pvc", namespace="oddjob")["items"]
+        assert [c["metadata"]["name"] for c in claims] == ["oddjob"], "the audit outlives the release"
+    finally:
+        for one in clusters.values():
+            one.stop()
+            one.cluster.stop()
