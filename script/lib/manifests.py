@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "oddjob"
 IMAGE = "registry.example.com/oddjob"
 PLACE = "namespace-that-is-served"
+RULE = ("templates/prometheusrule.yaml",)
 RBAC = ("templates/serviceaccount.yaml", "templates/rbac.yaml")
 
 # What stands above each file.
@@ -60,6 +61,9 @@ metadata:
 # service account create pods. Without it the dry run says that the pod could not be tried.
 # Made by script/manifests from the chart.
 """,
+    "monitoring/prometheusrule.yaml": """\
+# alerts.yaml for the Prometheus operator. Made by script/manifests from the chart.
+""",
 }
 
 
@@ -96,6 +100,7 @@ def make():
     of_place = [d.replace(f"  namespace: {PLACE}\n", "", 1) for d in chosen if f"namespace: {PLACE}" in d]
     return {
         "manifests/oddjob.yaml": ["", *template()],
+        "monitoring/prometheusrule.yaml": template("prometheusRule.enabled=true", only=RULE),
         "rbac/cluster.yaml": cluster,
         "rbac/namespaced.yaml": [d for d in chosen if PLACE not in d],
         "rbac/namespace.yaml": of_place,

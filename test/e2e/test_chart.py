@@ -53,7 +53,9 @@ def pod_of(documents):
 
 
 def config_of(documents):
-    return only(documents, "ConfigMap")["data"]["oddjobd.yaml"]
+    (config,) = [d["data"]["oddjobd.yaml"] for (kind, _, _), d in documents.items()
+                 if kind == "ConfigMap" and "oddjobd.yaml" in d["data"]]
+    return config
 
 
 SETTINGS = {
@@ -63,7 +65,8 @@ SETTINGS = {
     "cert-manager": ["tls.mode=certManager", "tls.certManager.issuerRef.name=internal",
                      "tls.certManager.dnsNames={oddjob.example.com}"],
     "for a first try": ["tls.mode=none", "persistence.enabled=false"],
-    "everything": ["auth.staticTokensSecret=oddjob-tokens", "serviceMonitor.enabled=true", "ingress.enabled=true",
+    "everything": ["auth.staticTokensSecret=oddjob-tokens", "serviceMonitor.enabled=true",
+                   "prometheusRule.enabled=true", "dashboard.enabled=true", "ingress.enabled=true",
                    "ingress.host=oddjob.example.com", "ingress.tlsSecretName=wildcard", "rbac.podDryRun=true",
                    "networkPolicy.from[0].namespaceSelector.matchLabels.team=platform",
                    "networkPolicy.egress[0].ports[0].port=443", "priorityClassName=high", "podLabels.cost=platform",
