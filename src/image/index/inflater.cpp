@@ -14,6 +14,11 @@ namespace {
 // enough to stay in a core's cache.
 constexpr std::size_t kOutBytes = 256U << 10U;
 
+// igzip's assembler reads some bytes past the end of its input, so it gets a copy
+// with room behind it.
+constexpr std::size_t kInBytes = 64U << 10U;
+constexpr std::size_t kInSlop = 256;
+
 std::unexpected<Error> corrupt(std::string_view why) {
   return fail(Errc::failed_precondition, "layer.corrupt",
               fmt::format("the layer's compressed data is damaged: {}", why), "push the image again");
@@ -53,9 +58,10 @@ struct Inflater::Gzip {
   isal_gzip_header header{};
   Where where = Where::between;
   bool padding = false;  // zeros after a member: nothing else may follow
+  std::unique_ptr<std::byte[]> staged = std::make_unique<std::byte[]>(kInBytes + kInSlop);
 
   void begin() {
-    isal_inflate_reset(&state);
+    isal_inflate_reset(&state);  // leaves the input as it is
     state.crc_flag = ISAL_GZIP_NO_HDR_VER;
     isal_gzip_header_init(&header);
     where = Where::header;
@@ -152,44 +158,49 @@ Result<std::span<const std::byte>> Inflater::next_gzip() {
   auto& g = *gzip_;
   auto& s = g.state;
   for (;;) {
+    if (s.avail_in == 0 && !rest_.empty()) {
+      const auto n = std::min(rest_.size(), kInBytes);
+      std::copy_n(rest_.begin(), n, g.staged.get());
+      rest_ = rest_.subspan(n);
+      s.next_in = reinterpret_cast<std::uint8_t*>(g.staged.get());
+      s.avail_in = static_cast<std::uint32_t>(n);
+    }
     if (g.where == Gzip::Where::between) {
       // Some writers pad a blob with zeros; anything else must be a member.
-      const auto first =
-          std::find_if(rest_.begin(), rest_.end(), [](std::byte b) { return b != std::byte{0}; });
-      if (s.block_state == ISAL_BLOCK_FINISH && first != rest_.begin()) {
+      for (; s.block_state == ISAL_BLOCK_FINISH && s.avail_in != 0 && *s.next_in == 0;
+           --s.avail_in, ++s.next_in)
         g.padding = true;
-        rest_ = rest_.subspan(static_cast<std::size_t>(first - rest_.begin()));
+      if (s.avail_in == 0) {
+        if (rest_.empty()) return std::span<const std::byte>();
+        continue;
       }
-      if (rest_.empty()) return std::span<const std::byte>();
       if (g.padding) return corrupt("something follows the padding after a gzip member");
       g.begin();
     }
-    // igzip counts in 32 bits.
-    const auto in = rest_.first(std::min<std::size_t>(rest_.size(), 1U << 30U));
-    s.next_in = reinterpret_cast<std::uint8_t*>(const_cast<std::byte*>(in.data()));
-    s.avail_in = static_cast<std::uint32_t>(in.size());
-    const auto taken = [&] { rest_ = rest_.subspan(in.size() - s.avail_in); };
     if (g.where == Gzip::Where::header) {
       // Read apart from the body: isal_inflate() forgets a header's flags when it is cut in two.
       const int code = isal_read_gzip_header(&s, &g.header);
-      taken();
-      if (code == ISAL_END_INPUT) return std::span<const std::byte>();
-      if (code != ISAL_DECOMP_OK) return corrupt(igzip_reason(code));
-      g.where = Gzip::Where::body;
+      if (code == ISAL_DECOMP_OK) {
+        g.where = Gzip::Where::body;
+      } else if (code != ISAL_END_INPUT) {
+        return corrupt(igzip_reason(code));
+      } else if (rest_.empty()) {
+        return std::span<const std::byte>();
+      }
       continue;
     }
     s.next_out = reinterpret_cast<std::uint8_t*>(out_.get());
     s.avail_out = kOutBytes;
-    const auto before = in.size();
+    const auto before = s.avail_in;
     const int code = isal_inflate(&s);
-    taken();
-    const std::size_t made = kOutBytes - s.avail_out;
     if (code != ISAL_DECOMP_OK) return corrupt(igzip_reason(code));
+    const std::size_t made = kOutBytes - s.avail_out;
     if (s.block_state == ISAL_BLOCK_FINISH) g.where = Gzip::Where::between;
     if (made != 0) return std::span<const std::byte>(out_.get(), made);
-    if (g.where == Gzip::Where::body && s.avail_in == before && rest_.size() == before)
-      return before == 0 ? Result<std::span<const std::byte>>(std::span<const std::byte>())
-                         : corrupt("igzip makes no progress");
+    if (g.where == Gzip::Where::between || s.avail_in < before || (s.avail_in == 0 && !rest_.empty()))
+      continue;
+    if (s.avail_in != 0) return corrupt("igzip makes no progress");
+    return std::span<const std::byte>();
   }
 }
 

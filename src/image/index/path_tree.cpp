@@ -110,6 +110,7 @@ Result<PathTree::Id> PathTree::make(Id parent, std::string_view wanted) {
     Node& n = nodes_[old];
     fresh.name = n.name;
     if (n.kind != EntryKind::directory) {
+      if (n.kind == EntryKind::symlink) last_directory_ = kNone;  // the way there may have led through it
       fresh.next = n.next;
       n = fresh;
       return old;
@@ -308,6 +309,8 @@ Result<> PathTree::put(const LayerEntry& entry) {
 
 // What its target is at this moment, whatever becomes of that later.
 Result<> PathTree::put_hard_link(const LayerEntry& entry) {
+  OJ_CHECK(
+      directory_of(split_last(entry.path).directory, false));  // a circle of links is an error in any case
   const auto [directory, name] = split_last(entry.link);
   OJ_TRY(const Id parent, directory_of(directory, false));
   const Id target = parent == kNone ? kNone : find_live(parent, name);
