@@ -3,20 +3,36 @@ import sys
 
 import pytest
 
+import faults
 import harness
+import rbac
 
 sys.path.insert(0, str(harness.ROOT / "test" / "kubernetes"))
 import cluster as kubernetes  # noqa: E402
 
-REAL = {"real_cluster", "own_real_cluster"}
+REAL = {"real_cluster", "own_real_cluster", "mended_cluster"}
+# Their tests run twice: on the dev cluster, and on a real Kubernetes as [real].
+ON_BOTH = {"test_run", "test_refusals", "test_rbac"}
+
+
+def is_real(item):
+    where = getattr(item, "callspec", None)
+    return bool(REAL & set(item.fixturenames)) or (where is not None and where.params.get("cluster") == "real")
+
+
+def pytest_generate_tests(metafunc):
+    if "cluster" in metafunc.fixturenames and metafunc.module.__name__ in ON_BOTH:
+        metafunc.parametrize("cluster", ["dev", "real"], indirect=True, scope="session")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Without a real Kubernetes, the tests that ask for one are not run."""
+    """Without a real Kubernetes, the tests that ask for one are not run; the report says of which they are."""
     if os.environ.get("ODDJOB_TEST_WITHOUT_REAL"):
-        left_out = [i for i in items if REAL & set(i.fixturenames)]
-        items[:] = [i for i in items if not REAL & set(i.fixturenames)]
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=[i for i in items if is_real(i)])
+        items[:] = [i for i in items if not is_real(i)]
+    for item in items:
+        if is_real(item):
+            item.user_properties.append(("cluster", "real"))
 
 
 @pytest.fixture(scope="session")
@@ -38,21 +54,56 @@ def own_real_cluster(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
-    cluster = harness.DevCluster(tmp_path_factory.mktemp("cluster"))
+def mended_cluster(tmp_path_factory):
+    """A second real Kubernetes, that tests break; whoever does mends it again."""
+    if os.environ.get("ODDJOB_TEST_KUBECONFIG"):
+        pytest.skip("the cluster of ODDJOB_TEST_KUBECONFIG is not ours to break")
+    with kubernetes.Cluster(tmp_path_factory.mktemp("mended")) as cluster:
+        cluster.restore_rbac = lambda: rbac.install(cluster, cluster.folder)
+        cluster.server_kubeconfig = cluster.restore_rbac()
+        yield cluster
+
+
+@pytest.fixture
+def place(mended_cluster, tmp_path, request):
+    """A namespace for one fault; what is killed in the cluster is up again afterwards."""
+    assert all(part.alive() for part in mended_cluster.parts()), "an earlier test has not mended the cluster"
+    number = request.session.__dict__.setdefault("places", iter(range(10000)))
+    place = faults.Place(mended_cluster, tmp_path, f"fault-{next(number)}", mended_cluster.server_kubeconfig)
+    yield place
+    for part in mended_cluster.parts():
+        if not part.alive():
+            part.start()
+    place.leave()
+
+
+@pytest.fixture(scope="session")
+def cluster(request, tmp_path_factory):
+    """A dev cluster; a real Kubernetes where the test runs on both."""
+    real = getattr(request, "param", "dev") == "real"
+    cluster = request.getfixturevalue("real_cluster") if real else harness.DevCluster(tmp_path_factory.mktemp("cluster"))
     cluster.apply(harness.workload("payments", harness.OPEN),
                   harness.workload("bobs", {"oddjob.dev/allowed-users": "bob"}),
                   harness.workload("legacy"))
     for name in ("payments", "bobs", "legacy"):
-        done = cluster.kubectl("wait", "--for=condition=available", f"deploy/{name}", "--timeout=30s")
+        done = cluster.kubectl("wait", "--for=condition=available", f"deploy/{name}", "--timeout=120s", seconds=150)
         assert done.code == 0, done
     yield cluster
-    cluster.stop()
+    if not real:
+        cluster.stop()
 
 
 @pytest.fixture(scope="session")
-def shared_server(cluster, tmp_path_factory):
-    server = harness.Server(tmp_path_factory.mktemp("server"), cluster.kubeconfig).start()
+def server_kubeconfig(cluster, tmp_path_factory):
+    """What a server comes with: on a real cluster the service account that holds deploy/rbac, no more."""
+    if isinstance(cluster, harness.DevCluster):
+        return cluster.kubeconfig
+    return rbac.install(cluster, tmp_path_factory.mktemp("account"))
+
+
+@pytest.fixture(scope="session")
+def shared_server(server_kubeconfig, tmp_path_factory):
+    server = harness.Server(tmp_path_factory.mktemp("server"), server_kubeconfig).start()
     yield server
     server.stop()
 
@@ -65,8 +116,8 @@ def server(shared_server):
 
 
 @pytest.fixture
-def own_server(cluster, tmp_path):
-    server = harness.Server(tmp_path, cluster.kubeconfig)
+def own_server(server_kubeconfig, tmp_path):
+    server = harness.Server(tmp_path, server_kubeconfig)
     yield server
     if server.process and server.process.alive():
         server.process.kill()

@@ -25,6 +25,8 @@ from processes import Done, Kubectl, Process, eventually, run  # noqa: E402,F401
 BIN = pathlib.Path(os.environ.get("ODDJOB_BIN", ROOT / "build" / "dev" / "bin"))
 ODDJOB = str(BIN / "oddjob")
 ODDJOBD = str(BIN / "oddjobd")
+# On a cluster that is not of this machine, an image that has a POSIX shell there.
+IMAGE = os.environ.get("ODDJOB_TEST_IMAGE", "example.org/app:1")
 FINAL = {"succeeded", "failed", "timed_out", "cancelled", "lost", "denied", "expired"}
 
 
@@ -74,14 +76,14 @@ class Server:
             "kubernetes": {"kubeconfig": str(kubeconfig)},
             "auth": {"staticTokensFile": str(tokens)},
         }
-        self.process = None
+        self.process, self.prefix = None, []  # what goes before the program, such as `unshare`
 
     def start(self, environment=None, wait=True):
         path = self.folder / "server.yaml"
         path.write_text(yaml.safe_dump(self.config))
         ready = self.folder / "server.ready"
         ready.unlink(missing_ok=True)
-        self.process = Process([ODDJOBD, "serve", "--config", str(path), "--ready-file", str(ready)],
+        self.process = Process([*self.prefix, ODDJOBD, "serve", "--config", str(path), "--ready-file", str(ready)],
                                self.folder / f"{self.name}.log", dict(os.environ, **(environment or {})))
         if wait:
             eventually(lambda: ready.exists() or not self.process.alive(), "the server is ready", 30)
@@ -94,7 +96,7 @@ class Server:
     def log(self):
         return self.process.log.read_text()
 
-    def oddjob(self, user, *args, seconds=60, extra=None):
+    def oddjob(self, user, *args, seconds=120, extra=None):
         environment = dict(os.environ, ODDJOB_SERVER=self.url, ODDJOB_TOKEN=token_of(user),
                            ODDJOB_CONFIG=str(self.folder / "no-such-config.yaml"), NO_COLOR="1")
         environment.update(extra or {})
@@ -189,7 +191,7 @@ def workload(name, annotations=None, command=("sleep", "1000"), kind="Deployment
         "replicas": replicas,
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": {
-            "containers": [dict({"name": "main", "image": "example.org/app:1", "command": list(command)}, **container)],
+            "containers": [dict({"name": "main", "image": IMAGE, "command": list(command)}, **container)],
             "terminationGracePeriodSeconds": 1}},
     }
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name, "annotations": annotations or {}},

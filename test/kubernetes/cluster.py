@@ -213,11 +213,14 @@ class Cluster(ExistingCluster):
                    "the default service account is made", READY_SECONDS, 0.2)
         return self
 
+    def parts(self):
+        """Its programs, in the order in which they start."""
+        return [p for p in (self.etcd, self.apiserver, self.controller_manager, self.scheduler, self.node) if p]
+
     def stop(self):
-        for part in (self.node, self.scheduler, self.controller_manager, self.apiserver, self.etcd):
-            if part:
-                # A cluster that is thrown away needs no goodbye; the node's pods go with it.
-                part.kill()
+        for part in reversed(self.parts()):
+            # A cluster that is thrown away needs no goodbye; the node's pods go with it.
+            part.kill()
 
     def __enter__(self):
         try:
@@ -344,6 +347,8 @@ class Cluster(ExistingCluster):
             "podLogsDir": str(folder / "logs"), "volumePluginDir": str(folder / "plugins"),
             # Volumes are measured, and pods evicted for them, at this pace; a minute is usual.
             "volumeStatsAggPeriod": "5s",
+            # A log is one file, so that all of it can be read back; a node keeps the last 50 MiB as a rule.
+            "containerLogMaxSize": "512Mi",
             "evictionHard": {"memory.available": "20Mi"}, "imageGCHighThresholdPercent": 100,
             "maxPods": 500, "serializeImagePulls": False, "registryPullQPS": 0, "eventRecordQPS": 0,
             "kubeAPIQPS": 200, "kubeAPIBurst": 400, "nodeLeaseDurationSeconds": 20,

@@ -12,7 +12,7 @@ import time
 import yaml
 
 
-def eventually(condition, what, seconds=30.0, step=0.05):
+def eventually(condition, what, seconds=60.0, step=0.05):
     """The first true value of condition(); fails with `what` when the time is over."""
     deadline = time.monotonic() + seconds
     while True:
@@ -65,7 +65,7 @@ class Process:
         return self.child.returncode
 
 
-def run(argv, environment=None, seconds=60, stdin=None):
+def run(argv, environment=None, seconds=120, stdin=None):
     done = subprocess.run(argv, env=environment, capture_output=True, timeout=seconds,
                           input=stdin if stdin is not None else b"")
     return Done(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace"),
