@@ -195,6 +195,15 @@ HttpServer::~HttpServer() {
 }
 
 Result<> HttpServer::start() { return impl_->start(); }
+Result<> HttpServer::use_certificate(std::string cert_pem, std::string key_pem) {
+  if (!impl_->tls) return fail(Errc::failed_precondition, "server.tls", "this server speaks plain HTTP");
+  ServerOptions options = impl_->core->options;
+  options.cert_pem = std::move(cert_pem);
+  options.key_pem = std::move(key_pem);
+  OJ_TRY(impl_->tls, make_tls_context(options));  // an open connection holds what it needs of the old one
+  return {};
+}
+
 int HttpServer::port() const noexcept { return impl_->port; }
 std::size_t HttpServer::connections() const noexcept { return impl_->core->connections.size(); }
 

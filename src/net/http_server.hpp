@@ -83,6 +83,10 @@ class HttpServer {
   ~HttpServer();
   // Binds and begins to accept. Errors: "server.bind", "server.tls".
   Result<> start();
+  // Connections made from now on get this certificate, those that are open keep
+  // theirs. Only for a server that was started with one. Error: "server.tls"; the
+  // old one stays.
+  Result<> use_certificate(std::string cert_pem, std::string key_pem);
   [[nodiscard]] int port() const noexcept;
   // Stops accepting, marks every exchange gone(), waits up to `grace` for the
   // handlers to return, then cuts.

@@ -11,6 +11,7 @@
 #include "api/api.hpp"
 #include "core/text.hpp"
 #include "net/http_server.hpp"
+#include "server/certificate.hpp"
 #include "runs/engine.hpp"
 #include "fs/files.hpp"
 #include "store/store.hpp"
@@ -18,7 +19,7 @@
 namespace oddjob::server {
 namespace {
 
-constexpr std::size_t kMaxPem = 1U << 20U;
+constexpr Duration kCertificateEvery = std::chrono::seconds(10);
 constexpr Duration kConnectRetry = std::chrono::seconds(2);
 
 // What may be shown of an error in the server's own log.
@@ -56,9 +57,10 @@ struct Server::Impl {
   std::unique_ptr<auth::Authenticator> authenticator;
   std::unique_ptr<api::Api> api;
   std::unique_ptr<net::HttpServer> http;
-  net::Notifier connected;
+  std::optional<CertificateFiles> certificate;  // none: plain HTTP
+  net::Notifier connected, stopped;
   net::CancelToken stopping;
-  bool connect_ended = true;
+  bool connect_ended = true, following_ended = true;
 
   Impl(net::Loop& l, ServerConfig c, kube::Config k, std::vector<auth::StaticToken> t)
       : loop(l), config(std::move(c)), cluster_config(std::move(k)), given_tokens(std::move(t)) {}
@@ -72,13 +74,16 @@ struct Server::Impl {
     return all;
   }
 
-  [[nodiscard]] Result<net::ServerOptions> http_options() const {
+  [[nodiscard]] Result<net::ServerOptions> http_options() {
     net::ServerOptions options;
     options.address = config.listen_address;
     options.port = config.listen_port;
     if (!config.tls_cert_file.empty()) {
-      OJ_TRY(options.cert_pem, fs::read_file(config.tls_cert_file, kMaxPem, "config.tls_unreadable"));
-      OJ_TRY(options.key_pem, fs::read_file(config.tls_key_file, kMaxPem, "config.tls_unreadable"));
+      certificate.emplace(config.tls_cert_file, config.tls_key_file);
+      OJ_TRY(const auto pair, certificate->read());
+      certificate->taken(pair);
+      options.cert_pem = pair.cert_pem;
+      options.key_pem = pair.key_pem;
     }
     return options;
   }
@@ -119,6 +124,33 @@ struct Server::Impl {
     return http->start();
   }
 
+  // A renewed certificate is served without a restart. One that cannot be used,
+  // a file half written or a key that is not there yet, leaves the old one.
+  Result<> renew_certificate() {
+    if (!certificate) return {};
+    OJ_TRY(const auto pair, certificate->changed());
+    if (!pair) return {};
+    OJ_CHECK(http->use_certificate(pair->cert_pem, pair->key_pem));
+    certificate->taken(*pair);
+    spdlog::info("the renewed certificate of {} is served from now on", config.tls_cert_file);
+    return {};
+  }
+
+  net::Task<> follow_certificate() {
+    std::string told;
+    while (!stopping.cancelled()) {
+      const auto seen = stopped.ticket();
+      co_await stopped.wait_beyond(seen, kCertificateEvery);
+      if (stopping.cancelled()) break;
+      const auto renewed = renew_certificate();
+      if (!renewed && renewed.error().message != told)
+        spdlog::warn("kept the old certificate: {}", describe(renewed.error()));
+      told = renewed ? std::string() : renewed.error().message;
+    }
+    following_ended = true;
+    stopped.notify_all();
+  }
+
   // Until the cluster answers: a server that starts before its API server must
   // not need a restart.
   net::Task<> connect() {
@@ -145,6 +177,10 @@ net::Task<Result<>> Server::start() {
   // Before anything else runs on this loop, so blocking here harms nobody.
   OJ_CO_CHECK(impl_->assemble());
   impl_->loop.spawn("connect to the cluster", impl_->connect());
+  if (impl_->certificate) {
+    impl_->following_ended = false;
+    impl_->loop.spawn("follow the certificate", impl_->follow_certificate());
+  }
   co_return Result<>{};
 }
 
@@ -161,6 +197,8 @@ net::Task<bool> Server::wait_ready(Duration timeout) {
 }
 
 Result<> Server::reload() {
+  if (auto renewed = impl_->renew_certificate(); !renewed)
+    spdlog::error("kept the old certificate: {}", describe(renewed.error()));
   OJ_TRY(auto tokens, impl_->tokens());
   impl_->authenticator->replace_static_tokens(std::move(tokens));
   return {};
@@ -168,10 +206,11 @@ Result<> Server::reload() {
 
 net::Task<> Server::stop() {
   impl_->stopping.cancel();
+  impl_->stopped.notify_all();
   co_await impl_->http->shutdown(impl_->config.shutdown_grace);
   co_await impl_->engine->stop();
   const auto deadline = std::chrono::steady_clock::now() + kConnectRetry * 2;
-  while (!impl_->connect_ended && std::chrono::steady_clock::now() < deadline) {
+  while (!(impl_->connect_ended && impl_->following_ended) && std::chrono::steady_clock::now() < deadline) {
     const auto seen = impl_->connected.ticket();
     co_await impl_->connected.wait_beyond(seen, Duration(100));
   }
