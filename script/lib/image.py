@@ -254,17 +254,19 @@ def write_sbom(path, packages, programs, version, image_digest, when):
                **({"homepage": p.homepage} if p.homepage else {}),
                "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
                                  "referenceLocator": p.purl()}]} for p in packages]
-    files = [{"fileName": f"./usr/bin/{name}", "SPDXID": spdx(f"file-{name}"), "licenseConcluded": "Apache-2.0",
-              "copyrightText": "NOASSERTION", "fileTypes": ["BINARY"],
-              "checksums": [{"algorithm": a, "checksumValue": hashlib.new(a.lower(), data).hexdigest()}
-                            for a in ("SHA1", "SHA256")]} for name, data in programs.items()]
+    ours = [{"name": name, "SPDXID": spdx(f"program-{name}"), "versionInfo": version, "supplier": "NOASSERTION",
+             "downloadLocation": "NOASSERTION", "filesAnalyzed": False, "licenseConcluded": "Apache-2.0",
+             "licenseDeclared": "Apache-2.0", "copyrightText": "NOASSERTION", "packageFileName": f"usr/bin/{name}",
+             "primaryPackagePurpose": "APPLICATION",
+             "checksums": [{"algorithm": "SHA256", "checksumValue": hashlib.sha256(data).hexdigest()}]}
+            for name, data in programs.items()]
     related = [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-oddjob"}]
     related += [{"spdxElementId": "SPDXRef-oddjob", "relationshipType": "CONTAINS", "relatedSpdxElement": x["SPDXID"]}
-                for x in files + listed]
+                for x in ours + listed]
     document = {"spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT",
                 "name": f"oddjob-{version}", "documentNamespace": f"https://oddjob.dev/spdx/oddjob-{version}-{image_digest[7:23]}",
                 "creationInfo": {"created": iso(when), "creators": ["Tool: oddjob-script-image"]},
-                "packages": [described, *listed], "files": files, "relationships": related}
+                "packages": [described, *ours, *listed], "relationships": related}
     path.write_text(json.dumps(document, indent=1) + "\n")
 
 

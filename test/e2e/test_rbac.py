@@ -258,6 +258,8 @@ def test_in_chosen_namespaces_with_roles_of_these_namespaces(world):
         assert "forbidden" not in server.log(), server.log()
     finally:
         server.stop()
+        done = cluster.kubectl("-n", NAMESPACE, "delete", "role/oddjob", "rolebinding/oddjob")
+        assert done.code == 0, done
 
 
 # ---- the files themselves -------------------------------------------------------------------------------
