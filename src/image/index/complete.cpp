@@ -16,6 +16,10 @@ constexpr std::uint32_t kMaxLooked = 16384;
 constexpr std::size_t kMaxCandidates = 10'000;
 constexpr std::size_t kMaxPathDirs = 64;
 
+// Ranks: 0 to 3 by kind, and hidden names after all others.
+constexpr int kHidden = 8;
+constexpr std::size_t kRanks = 2 * kHidden;
+
 // What a shell has where an image sets no PATH.
 constexpr std::array<std::string_view, 6> kUsualPath = {"/usr/local/sbin", "/usr/local/bin", "/usr/sbin",
                                                         "/usr/bin",        "/sbin",          "/bin"};
@@ -44,7 +48,8 @@ class Completer {
     if (!cwd_ && !directory.starts_with('/')) return {};
     const auto at = find_directory(file_, directory, cwd_.value_or(0));
     if (!at) return {};
-    if (name == "..") add(0, Candidate{.text = std::string(directory) + "../", .is_dir = true});
+    if (name == "..")
+      found_.push_back({0, Candidate{.text = std::string(directory) + "../", .is_dir = true}});
     in_directory(*at, directory, name, /*directories_only=*/false);
     return best();
   }
@@ -55,9 +60,30 @@ class Completer {
     Candidate candidate;
   };
 
-  void add(int rank, Candidate candidate) { found_.push_back({rank, std::move(candidate)}); }
+  // Names of one directory come in order, so of each rank the first `limit_`
+  // are the best; the others are counted, not made.
+  class Room {
+   public:
+    explicit Room(std::size_t limit) : limit_(limit) {}
+    bool take(int rank) { return taken_[static_cast<std::size_t>(rank)]++ < limit_; }
+    [[nodiscard]] bool best_is_full() const { return taken_[0] > limit_; }
 
-  // Goes through the names of a directory that begin with `name`, not too many.
+   private:
+    std::size_t limit_;
+    std::array<std::size_t, kRanks> taken_{};
+  };
+
+  template <class Make>
+  void add(Room& room, int rank, Make make) {
+    if (room.take(rank)) {
+      found_.push_back({rank, make()});
+    } else {
+      more_ = true;
+    }
+  }
+
+  // Goes through the names of a directory that begin with `name`, not too many,
+  // until f says that it has enough.
   template <class F>
   void for_names(std::uint32_t directory, std::string_view name, F f) {
     auto walk = file_.walk(file_.directory(directory), name);
@@ -67,7 +93,7 @@ class Completer {
         more_ = true;
         return;
       }
-      if (may_be_shown(walk.name())) f(walk);
+      if (may_be_shown(walk.name()) && !f(walk)) return;
     }
   }
 
@@ -83,23 +109,29 @@ class Completer {
       if (!cwd_ && !path.starts_with('/')) continue;
       const auto at = find_directory(file_, path, cwd_.value_or(0));
       if (!at || !seen.insert(*at).second) continue;
+      Room room(limit_);
       for_names(*at, name, [&](const IndexFile::Walk& walk) {
-        if (!is_executable(file_, walk.entry()) || names.contains(walk.name())) return;
+        if (!is_executable(file_, walk.entry()) || names.contains(walk.name())) return true;
         names.emplace(walk.name());
-        add(rank_of(walk.name(), name, 0), candidate(walk, {}, false));
+        add(room, rank_of(walk.name(), name, 0), [&] { return candidate(walk, {}, false); });
+        return !room.best_is_full();
       });
     }
+    std::sort(found_.begin(), found_.end(),
+              [](const Ranked& a, const Ranked& b) { return a.candidate.text < b.candidate.text; });
   }
 
   void in_directory(std::uint32_t number, std::string_view typed, std::string_view name,
                     bool directories_only) {
+    Room room(limit_);
     for_names(number, name, [&](const IndexFile::Walk& walk) {
-      const bool is_dir = is_directory(file_, walk.entry(), number);
+      const bool is_dir = is_directory(file_, walk.entry());
       const bool runs = is_executable(file_, walk.entry());
-      if (directories_only && !is_dir) return;
-      if (query_.kind == WordKind::command && !is_dir && !runs) return;
-      add(rank_of(walk.name(), name, rank_of_kind(walk.name(), is_dir, runs)),
-          candidate(walk, typed, is_dir));
+      if (directories_only && !is_dir) return true;
+      if (query_.kind == WordKind::command && !is_dir && !runs) return true;
+      add(room, rank_of(walk.name(), name, rank_of_kind(walk.name(), is_dir, runs)),
+          [&] { return candidate(walk, typed, is_dir); });
+      return !room.best_is_full();
     });
   }
 
@@ -118,7 +150,6 @@ class Completer {
 
   // Hidden names come after all others, unless they are asked for.
   static int rank_of(std::string_view name, std::string_view typed, int rank) {
-    constexpr int kHidden = 8;
     return typed.empty() && name.starts_with('.') ? rank + kHidden : rank;
   }
 
@@ -134,15 +165,13 @@ class Completer {
     return c;
   }
 
+  // What was found stands in order of the names already.
   Completion best() {
-    const auto better = [](const Ranked& a, const Ranked& b) {
-      return a.rank != b.rank ? a.rank < b.rank : a.candidate.text < b.candidate.text;
-    };
-    const auto kept = std::min(limit_, found_.size());
-    std::partial_sort(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(kept), found_.end(),
-                      better);
+    std::stable_sort(found_.begin(), found_.end(),
+                     [](const Ranked& a, const Ranked& b) { return a.rank < b.rank; });
     Completion out;
     out.more = more_ || found_.size() > limit_;
+    const auto kept = std::min(limit_, found_.size());
     out.candidates.reserve(kept);
     for (std::size_t i = 0; i < kept; ++i) out.candidates.push_back(std::move(found_[i].candidate));
     return out;

@@ -103,7 +103,7 @@ std::vector<FuzzyMatch> ImageIndex::fuzzy(const FuzzyQuery& query) const {
   std::vector<std::uint32_t> positions;
   traverse(
       file, *top, path,
-      [&](const IndexFile::Found& found, std::uint32_t parent) {
+      [&](const IndexFile::Found& found) {
         const auto name = found.name();
         if (!may_be_shown(name)) return Visit::past;
         const std::size_t after = matcher.advance(name, matcher.advance("/", used.back()));
@@ -120,7 +120,7 @@ std::vector<FuzzyMatch> ImageIndex::fuzzy(const FuzzyQuery& query) const {
         if (heap.size() == limit && heap.front().score > score) return Visit::into;
         FuzzyMatch match{.path = path,
                          .score = score,
-                         .is_dir = is_directory(file, found.entry(), parent),
+                         .is_dir = is_directory(file, found.entry()),
                          .executable = is_executable(file, found.entry()),
                          .positions = positions};
         if (heap.size() == limit) {

@@ -56,7 +56,7 @@ Result<PathInfo> ImageIndex::stat(std::string_view path, std::string_view cwd) c
   const bool follow = path.ends_with('/');
   if (follow && place->directory == kNoDirectory) return not_a_directory(path);
   if (!place->entry || follow) return info_of_directory(file, place->directory);
-  return info_of(file, *place->entry, place->parent);
+  return info_of(file, *place->entry);
 }
 
 namespace {
@@ -84,7 +84,7 @@ Result<Listing> ImageIndex::list(std::string_view dir, std::string_view after, s
       out.more = true;
       break;
     }
-    out.entries.push_back(info_of(file, walk.found(), number));
+    out.entries.push_back(info_of(file, walk.found()));
   }
   return out;
 }
@@ -99,8 +99,8 @@ Result<> ImageIndex::walk(std::string_view dir, const Visitor& visit) const {
   }
   traverse(
       file, number, path,
-      [&](const IndexFile::Found& found, std::uint32_t parent) {
-        return visit(path, info_of(file, found, parent)) ? Visit::into : Visit::stop;
+      [&](const IndexFile::Found& found) {
+        return visit(path, info_of(file, found)) ? Visit::into : Visit::stop;
       },
       [] {}, [] {});
   return {};

@@ -61,8 +61,8 @@ bool may_be_shown(std::string_view name) {
   return plain || (valid_utf8(name) && printable(name, name.size() + 1) == name);
 }
 
-bool is_directory(const IndexFile& file, const Block::Entry& entry, std::uint32_t parent) {
-  return format::has_directory(file.attribute(entry)) && file.directory_of(entry, parent) != kNoDirectory;
+bool is_directory(const IndexFile& file, const Block::Entry& entry) {
+  return format::has_directory(file.attribute(entry)) && entry.directory < file.directories();
 }
 
 bool is_executable(const IndexFile& file, const Block::Entry& entry) {
@@ -71,7 +71,7 @@ bool is_executable(const IndexFile& file, const Block::Entry& entry) {
   return a.kind == EntryKind::file && (a.mode & 0111U) != 0;
 }
 
-PathInfo info_of(const IndexFile& file, const IndexFile::Found& found, std::uint32_t parent) {
+PathInfo info_of(const IndexFile& file, const IndexFile::Found& found) {
   const auto& e = found.entry();
   const auto& a = file.attribute(e);
   PathInfo out;
@@ -82,7 +82,7 @@ PathInfo info_of(const IndexFile& file, const IndexFile::Found& found, std::uint
   out.gid = a.gid;
   out.size = e.size;
   out.link = found.block->link(e);
-  out.is_dir = is_directory(file, e, parent);
+  out.is_dir = is_directory(file, e);
   out.executable = is_executable(file, e);
   out.printable = may_be_shown(out.name);
   return out;
@@ -94,7 +94,7 @@ PathInfo info_of_directory(const IndexFile& file, std::uint32_t number) {
     auto walk = file.walk(file.directory(parent));
     while (walk.next()) {
       if (walk.entry().directory == number && file.attribute(walk.entry()).kind == EntryKind::directory)
-        return info_of(file, walk.found(), parent);
+        return info_of(file, walk.found());
     }
   }
   const auto& a = file.root_attribute();

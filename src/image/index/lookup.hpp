@@ -29,9 +29,10 @@ std::optional<Place> find_place(const IndexFile& file, std::string_view path, st
 // May the name be offered to a terminal: UTF-8 without control characters.
 bool may_be_shown(std::string_view name);
 
-bool is_directory(const IndexFile& file, const Block::Entry& entry, std::uint32_t parent);
+// A directory, or a link to one.
+bool is_directory(const IndexFile& file, const Block::Entry& entry);
 bool is_executable(const IndexFile& file, const Block::Entry& entry);
-PathInfo info_of(const IndexFile& file, const IndexFile::Found& found, std::uint32_t parent);
+PathInfo info_of(const IndexFile& file, const IndexFile::Found& found);
 // Of a directory by its number: its entry is looked for in its parent.
 PathInfo info_of_directory(const IndexFile& file, std::uint32_t number);
 
@@ -39,7 +40,7 @@ enum class Visit : std::uint8_t { into, past, stop };
 
 // Depth first below directory `top`, names by bytes; links are not followed.
 // `path` is that of `top` without '/' at its end ("" for the root) and grows and
-// shrinks meanwhile; visit(found, parent) sees it with the entry's name. enter()
+// shrinks meanwhile; visit(found) sees it with the entry's name. enter()
 // and leave() stand around the entries of a directory.
 //
 // A damaged file could name one directory many times: no more entries are
@@ -72,7 +73,7 @@ void traverse(const IndexFile& file, std::uint32_t top, std::string& path, Visit
     if (path.size() + 1 + name.size() > kMaxPathBytes + 1) continue;
     path.push_back('/');
     path.append(name);
-    const Visit what = visit(frame.walk.found(), frame.directory);
+    const Visit what = visit(frame.walk.found());
     if (what == Visit::stop) return;
     if (what == Visit::past || file.attribute(frame.walk.entry()).kind != EntryKind::directory) continue;
     const auto directory = file.directory_of(frame.walk.entry(), frame.directory);
