@@ -12,7 +12,7 @@ namespace {
 
 // Of one directory. A folder of a million files is answered from its first
 // names; what is typed narrows it.
-constexpr std::uint32_t kMaxLooked = 16384;
+constexpr std::uint32_t kMaxLooked = 4096;
 constexpr std::size_t kMaxCandidates = 10'000;
 constexpr std::size_t kMaxPathDirs = 64;
 

@@ -137,7 +137,9 @@ class ImageIndex {
   // argument: scripts of the interpreter by extension, then directories, then
   //   executables, then the rest. Without a known interpreter: directories and
   //   files by name.
-  // Names that begin with '.' come last, unless the prefix asks for them.
+  // Names that begin with '.' come last, unless the prefix asks for them. At
+  // most 4,096 names of a directory are looked at (`more` is set then); what
+  // is typed narrows them.
   [[nodiscard]] Completion complete(const CompletionQuery& query) const;
 
   // Best matches first. An empty pattern matches nothing. Visits every path
