@@ -49,6 +49,8 @@ net::Task<Answer> create_run(Exchange& x);
 net::Task<Answer> list_runs(Exchange& x);
 net::Task<Answer> get_run(Exchange& x);
 net::Task<Answer> cancel_run(Exchange& x);
+net::Task<Answer> approve_run(Exchange& x);
+net::Task<Answer> deny_run(Exchange& x);
 net::Task<Answer> get_log(Exchange& x);
 net::Task<Answer> stream_run(Exchange& x);
 net::Task<Answer> list_workloads(Exchange& x);

@@ -10,6 +10,8 @@ constexpr std::array kRoutes = {
     Route{"GET", "/api/v1/runs", &list_runs},
     Route{"GET", "/api/v1/runs/{id}", &get_run},
     Route{"POST", "/api/v1/runs/{id}/cancel", &cancel_run},
+    Route{"POST", "/api/v1/runs/{id}/approve", &approve_run},
+    Route{"POST", "/api/v1/runs/{id}/deny", &deny_run},
     Route{"GET", "/api/v1/runs/{id}/log", &get_log},
     Route{"GET", "/api/v1/runs/{id}/stream", &stream_run, Access::identity, Kind::stream},
     Route{"GET", "/api/v1/workloads", &list_workloads},

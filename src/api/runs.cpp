@@ -1,7 +1,10 @@
-// Runs: create, list, show, cancel, log.
+// Runs: create, list, show, approve, deny, cancel, log.
+#include <map>
+
 #include "api/answers.hpp"
 #include "api/exchange.hpp"
 #include "api/parameters.hpp"
+#include "core/text.hpp"
 #include "core/words.hpp"
 #include "render/render.hpp"
 
@@ -47,6 +50,40 @@ Result<store::RunFilter> run_filter(const net::Query& q, const Subject& caller) 
   return f;
 }
 
+// A body that is an object of these fields, all of them text that may be left out.
+Result<std::map<std::string, std::string>> text_fields(const json::value& body,
+                                                       std::initializer_list<std::string_view> known) {
+  std::map<std::string, std::string> out;
+  for (const auto name : known) out[std::string(name)];
+  if (!body.is_object()) return fail(Errc::invalid_argument, "request.malformed", "the body is not an object");
+  for (const auto& [key, value] : body.get_object()) {
+    const auto found = out.find(std::string(key));
+    if (found == out.end()) {
+      return fail(Errc::invalid_argument, "request.unknown_field",
+                  "unknown field \"" + printable(std::string_view(key), 100) + "\"");
+    }
+    if (!value.is_string()) {
+      return fail(Errc::invalid_argument, "request.malformed", "the field " + found->first + " is not text");
+    }
+    found->second = std::string(sv(value.get_string()));
+  }
+  return out;
+}
+
+Result<> check_reason(std::string_view reason) {
+  if (reason.size() <= kMaxReasonBytes && reason.find('\0') == std::string_view::npos) return {};
+  return fail(Errc::invalid_argument, "request.reason_too_long",
+              "the reason is longer than " + std::to_string(kMaxReasonBytes) + " bytes, or has a NUL in it");
+}
+
+Result<bool> flag(const net::Query& q, std::string_view name) {
+  const auto value = q.get(name);
+  if (value.empty() || value == "false") return false;
+  if (value == "true") return true;
+  return fail(Errc::invalid_argument, "api.bad_parameter",
+              "query parameter " + std::string(name) + " is true or false");
+}
+
 }  // namespace
 
 net::Task<Answer> create_run(Exchange& x) {
@@ -69,12 +106,14 @@ net::Task<Answer> create_run(Exchange& x) {
 
 net::Task<Answer> list_runs(Exchange& x) {
   const auto& q = x.request.query;
-  OJ_CO_CHECK(check_query(q, {"namespace", "workload", "requester", "state", "limit", "cursor"}, {"state"}));
+  OJ_CO_CHECK(check_query(q, {"namespace", "workload", "requester", "state", "approvable", "limit", "cursor"},
+                          {"state"}));
   OJ_CO_TRY(const auto limit, number(q, "limit", kPage, 1, kMaxPage));
   OJ_CO_TRY(auto filter, run_filter(q, x.caller.subject));
   std::string cursor(q.get("cursor"));
+  OJ_CO_TRY(const auto only, flag(q, "approvable"));
   OJ_CO_TRY(const auto page, co_await x.services.engine.list(x.caller, std::move(filter), std::move(cursor),
-                                                             static_cast<int>(limit)));
+                                                             static_cast<int>(limit), only));
   json::object body;
   json::array items;
   for (const auto& r : page.runs) items.push_back(to_json(r, false));
@@ -86,7 +125,11 @@ net::Task<Answer> list_runs(Exchange& x) {
 net::Task<Answer> get_run(Exchange& x) {
   OJ_CO_CHECK(check_query(x.request.query, {}));
   OJ_CO_TRY(const auto run, co_await x.services.engine.get(x.caller, x.parameter));
-  co_return json_response(200, to_json(run, true));
+  auto body = to_json(run, true);
+  if (run.state == RunState::pending_approval) {
+    body["approval"].as_object()["mayApprove"] = x.services.engine.may_approve(x.caller, run);
+  }
+  co_return json_response(200, body);
 }
 
 net::Task<Answer> cancel_run(Exchange& x) {
@@ -99,6 +142,33 @@ net::Task<Answer> cancel_run(Exchange& x) {
     }
   }
   OJ_CO_TRY(const auto run, co_await x.services.engine.cancel(x.caller, x.parameter));
+  co_return json_response(200, to_json(run, false));
+}
+
+net::Task<Answer> approve_run(Exchange& x) {
+  OJ_CO_CHECK(check_query(x.request.query, {}));
+  OJ_CO_TRY(const auto body, json_body(x.request));
+  OJ_CO_TRY(auto words, text_fields(body, {"digest", "reason"}));
+  auto& digest = words["digest"];
+  auto& reason = words["reason"];
+  if (digest.empty()) {
+    co_return fail(Errc::invalid_argument, "request.digest_missing",
+                   "an approval names the digest of what it approves: the field digest",
+                   "it stands in the run that you looked at");
+  }
+  OJ_CO_CHECK(check_reason(reason));
+  OJ_CO_TRY(const auto run, co_await x.services.engine.approve(x.caller, x.parameter, std::move(digest),
+                                                               std::move(reason)));
+  co_return json_response(200, to_json(run, false));
+}
+
+net::Task<Answer> deny_run(Exchange& x) {
+  OJ_CO_CHECK(check_query(x.request.query, {}));
+  OJ_CO_TRY(const auto body, json_body(x.request));
+  OJ_CO_TRY(auto words, text_fields(body, {"reason"}));
+  auto& reason = words["reason"];
+  OJ_CO_CHECK(check_reason(reason));
+  OJ_CO_TRY(const auto run, co_await x.services.engine.deny(x.caller, x.parameter, std::move(reason)));
   co_return json_response(200, to_json(run, false));
 }
 

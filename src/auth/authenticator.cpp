@@ -17,6 +17,8 @@ constexpr std::size_t kMaxToken = 16U << 10U;
 // Reviews under way at once: a flood of made-up tokens must not become a flood
 // on the API server.
 constexpr std::size_t kMaxReviews = 64;
+// Subjects remembered as they were identified last.
+constexpr std::size_t kMaxSeen = 10000;
 constexpr Duration kReviewWait = std::chrono::seconds(35);
 
 std::unexpected<Error> unknown_token() {
@@ -79,6 +81,13 @@ struct Authenticator::Impl {
   bool closed = false;
   ReviewCache cache;
   std::unordered_map<std::string, std::shared_ptr<Review>> reviews;
+  std::unordered_map<std::string, Subject> seen;  // by user
+
+  Subject remembered(Subject s) {
+    if (seen.size() >= kMaxSeen) seen.clear();
+    seen.insert_or_assign(s.user, s);
+    return s;
+  }
 };
 
 Authenticator::Authenticator(AuthOptions options, kube::Client* client)
@@ -143,7 +152,7 @@ net::Task<Result<Subject>> Authenticator::Impl::authenticate(Ptr self, std::stri
 
   if (const Verdict* known = self->cache.find(hash, Steady::now())) {
     if (!known->subject) co_return unknown_token();
-    co_return self->with_roles(*known->subject);
+    co_return self->remembered(self->with_roles(*known->subject));
   }
   std::shared_ptr<Review> state;
   if (const auto it = self->reviews.find(hash); it != self->reviews.end()) {
@@ -165,7 +174,27 @@ net::Task<Result<Subject>> Authenticator::Impl::authenticate(Ptr self, std::stri
   if (!*state->result) co_return fail(state->result->error());
   const Verdict& verdict = **state->result;
   if (!verdict.subject) co_return unknown_token();
-  co_return self->with_roles(*verdict.subject);
+  co_return self->remembered(self->with_roles(*verdict.subject));
+}
+
+std::optional<Subject> Authenticator::known(const Subject& recorded) const {
+  if (recorded.how != AuthMethod::static_token) {
+    const auto it = impl_->seen.find(recorded.user);
+    return it == impl_->seen.end() ? recorded : it->second;
+  }
+  std::optional<Subject> found;
+  for (const StaticToken& t : impl_->options.static_tokens) {
+    if (t.subject.user != recorded.user) continue;
+    if (!found) {
+      found = impl_->with_roles(t.subject);
+    } else {
+      // Several tokens of one user: what all of them say.
+      std::erase_if(found->teams, [&](const std::string& team) {
+        return std::find(t.subject.teams.begin(), t.subject.teams.end(), team) == t.subject.teams.end();
+      });
+    }
+  }
+  return found;
 }
 
 net::Task<> Authenticator::Impl::review(Ptr self, std::string token, std::string hash,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,10 @@ class Authenticator {
   // "auth.review_failed". No message holds the token.
   net::Task<Result<Subject>> authenticate(std::string_view authorization);
   void replace_static_tokens(std::vector<StaticToken> tokens);  // on reload
+  // What is known now of a subject that was identified earlier: for one with a
+  // static token, what the file says (nullopt: nothing any more); for others,
+  // as they were identified last, or `recorded` itself where that is long ago.
+  [[nodiscard]] std::optional<Subject> known(const Subject& recorded) const;
 
  private:
   struct Impl;

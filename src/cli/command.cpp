@@ -7,6 +7,7 @@ namespace oddjob::cli {
 
 Format Invocation::format() const {
   if (output == "json") return Format::json;
+  if (output == "jsonl") return Format::jsonl;
   if (output == "yaml") return Format::yaml;
   if (output == "name") return Format::name;
   if (output == "wide") return Format::wide;

@@ -24,7 +24,7 @@ namespace oddjob::cli {
 // OddJob's own failures: the same number as container engines use.
 inline constexpr int kOwnFailure = 125;
 
-enum class Format { table, wide, json, yaml, name };
+enum class Format { table, wide, json, jsonl, yaml, name };  // jsonl: `audit list` only
 
 struct Invocation {
   GlobalFlags flags;
@@ -55,6 +55,9 @@ void add_logs(CLI::App& app, Invocation& invocation);
 void add_ls(CLI::App& app, Invocation& invocation);
 void add_show(CLI::App& app, Invocation& invocation);
 void add_cancel(CLI::App& app, Invocation& invocation);
+void add_pending(CLI::App& app, Invocation& invocation);
+void add_approve(CLI::App& app, Invocation& invocation);
+void add_deny(CLI::App& app, Invocation& invocation);
 void add_workloads(CLI::App& app, Invocation& invocation);
 void add_render(CLI::App& app, Invocation& invocation);
 void add_audit(CLI::App& app, Invocation& invocation);

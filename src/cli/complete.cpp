@@ -64,11 +64,11 @@ Place locate(const CLI::App& app, const std::vector<std::string>& words) {
 std::vector<std::string> fixed_candidates(const Place& p, const std::vector<std::string>& contexts) {
   const auto& o = p.option;
   const auto name = p.command->get_name();
-  if (o == "--output") return {"json", "yaml", "name", "wide"};
+  if (o == "--output") return {"json", "jsonl", "yaml", "name", "wide"};
   if (o == "--sidecars") return {"drop", "native", "keep"};
   if (o == "--init-containers") return {"run", "skip"};
   if (o == "--state")
-    return {"requested", "starting",  "running", "succeeded", "failed",
+    return {"requested", "pending_approval", "starting",  "running", "succeeded", "failed",
             "timed_out", "cancelled", "lost",    "denied",    "expired"};
   if (o == "--context") return contexts;
   if (o == "--token-file" || o == "--ca-file" || o == "--filename") return {std::string(kFiles)};

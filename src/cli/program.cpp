@@ -87,12 +87,12 @@ int program(std::vector<std::string> arguments) {
   app.add_option("--token-file", flags.token_file, "File that holds the token");
   app.add_option("--ca-file", flags.ca_file,
                  "PEM file of the authority that signed the server's certificate");
-  app.add_option("-o,--output", invocation.output, "json, yaml, name or wide")
-      ->check(CLI::IsMember({"json", "yaml", "name", "wide"}));
+  app.add_option("-o,--output", invocation.output, "json, yaml, name or wide; jsonl (audit list)")
+      ->check(CLI::IsMember({"json", "jsonl", "yaml", "name", "wide"}));
   app.add_flag("-q,--quiet", invocation.quiet, "No status and no summary on standard error");
   app.footer("`oddjob COMMAND --help` says more. To try OddJob without a cluster: `oddjobd dev`.");
-  for (const auto add : {add_run, add_logs, add_ls, add_show, add_cancel, add_workloads, add_render,
-                         add_audit, add_whoami, add_context, add_completion, add_version})
+  for (const auto add : {add_run, add_logs, add_ls, add_show, add_cancel, add_pending, add_approve, add_deny,
+                         add_workloads, add_render, add_audit, add_whoami, add_context, add_completion, add_version})
     add(app, invocation);
 
   if (arguments.empty() && !invocation.has_separator) {
@@ -107,6 +107,10 @@ int program(std::vector<std::string> arguments) {
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
     print_error(usage_error(app, given, e));
+    return kOwnFailure;
+  }
+  if (invocation.output == "jsonl" && !app.got_subcommand("audit")) {
+    print_error(Error{Errc::invalid_argument, "cli.usage", "-o jsonl is for `oddjob audit list`", "use -o json", 0});
     return kOwnFailure;
   }
   return invocation.action ? invocation.action(invocation) : kOwnFailure;

@@ -11,6 +11,8 @@ namespace oddjob {
 
 // Lower-case hex of SHA-256 over the bytes (64 characters).
 std::string sha256_hex(std::string_view bytes);
+// HMAC-SHA256 (RFC 2104): 32 bytes.
+std::string hmac_sha256(std::string_view key, std::string_view bytes);
 // "sha256:<hex>" over canonical_json(v).
 std::string json_digest(const json::value& v);
 

@@ -22,6 +22,7 @@ struct Policy {
   int approvals = 0;  // approvals needed; 0: none; `required` reads as 1
   bool approvers_given = false;  // else approvers are the allowed set
   std::vector<std::string> approver_teams, approver_users;
+  Duration approval_expires = std::chrono::hours(24);  // a run that waits so long ends
   std::vector<std::string> break_glass_teams;
   // What.
   bool templates_only = false;

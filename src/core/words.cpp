@@ -135,6 +135,7 @@ Result<WorkloadRef> parse_workload(std::string_view text, std::string_view name_
 
 std::string to_string(const WorkloadRef& w) { return fmt::format("{}/{}", kind_short(w.kind), w.name); }
 std::string_view to_string(AuthMethod m) noexcept { return kMethods.name(m); }
+std::optional<AuthMethod> parse_auth_method(std::string_view s) noexcept { return kMethods.parse(s); }
 std::string_view to_string(SidecarMode m) noexcept { return kSidecars.name(m); }
 std::string_view to_string(InitMode m) noexcept { return kInits.name(m); }
 std::optional<SidecarMode> parse_sidecar_mode(std::string_view s) noexcept { return kSidecars.parse(s); }
@@ -142,6 +143,34 @@ std::optional<InitMode> parse_init_mode(std::string_view s) noexcept { return kI
 std::string_view to_string(RunState s) noexcept { return kStates.name(s); }
 std::optional<RunState> parse_run_state(std::string_view s) noexcept { return kStates.parse(s); }
 bool is_final(RunState s) noexcept { return s >= RunState::succeeded; }
+
+namespace {
+
+json::object approval_json(const Run& r, bool full) {
+  json::array given;
+  for (const auto& a : r.approvals) {
+    json::object one{{"subject", a.subject},
+                     {"teams", json::value_from(a.teams)},
+                     {"identifiedBy", to_string(a.how)},
+                     {"channel", a.channel},
+                     {"digest", a.digest},
+                     {"at", format_time(a.at)}};
+    if (!a.reason.empty()) one["reason"] = a.reason;
+    given.push_back(std::move(one));
+  }
+  json::object o{{"required", r.approval.required},
+                 {"approverTeams", json::value_from(r.approval.teams)},
+                 {"approverUsers", json::value_from(r.approval.users)},
+                 {"expiresAt", format_time(r.approval.expires)},
+                 {"approvals", std::move(given)}};
+  if (full) {
+    o["policy"] = r.approval.policy;
+    o["diff"] = r.approval.diff;
+  }
+  return o;
+}
+
+}  // namespace
 
 json::object to_json(const Run& r, bool full) {
   json::object o{{"id", r.id},
@@ -163,6 +192,8 @@ json::object to_json(const Run& r, bool full) {
   if (!r.message.empty()) o["message"] = r.message;
   if (r.cancel_requested) o["cancelRequested"] = true;
   if (!r.cancelled_by.empty()) o["cancelledBy"] = r.cancelled_by;
+  if (r.break_glass) o["breakGlass"] = true;
+  if (r.approval.required > 0) o["approval"] = approval_json(r, full);
   o["logBytes"] = r.log_bytes;
   o["logComplete"] = r.log_complete;
   o["createdAt"] = format_time(r.created);

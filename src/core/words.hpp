@@ -53,6 +53,7 @@ struct Subject {
   friend bool operator==(const Subject&, const Subject&) = default;
 };
 std::string_view to_string(AuthMethod m) noexcept;
+std::optional<AuthMethod> parse_auth_method(std::string_view s) noexcept;
 
 // ---- request --------------------------------------------------------------
 
@@ -120,6 +121,28 @@ std::string_view to_string(RunState s) noexcept;      // "requested", "pending_a
 std::optional<RunState> parse_run_state(std::string_view s) noexcept;
 bool is_final(RunState s) noexcept;
 
+// One subject's recorded yes to one digest.
+struct Approval {
+  std::string subject;
+  std::vector<std::string> teams;  // as they were then
+  AuthMethod how = AuthMethod::static_token;
+  std::string channel, from;       // "cli"; peer address
+  std::string digest, reason;
+  Time at{};
+  friend bool operator==(const Approval&, const Approval&) = default;
+};
+
+// What a run that needs approval waits for. Fixed when it was asked for: what
+// the workload says later can end the run, but never make it easier to start.
+struct ApprovalTerms {
+  int required = 0;                       // approvals by so many people; 0: none needed
+  std::vector<std::string> teams, users;  // who may give them
+  Time expires{};
+  bool deferred = false;                  // the Job is made only when it is approved
+  json::object policy;                    // the workload's annotations under oddjob.dev/
+  std::string diff;                       // the Job against the workload, for those who approve
+};
+
 // One execution, as the store keeps it and the API shows it.
 struct Run {
   std::string id;              // 20 lower-case base32 characters, time-ordered
@@ -128,6 +151,7 @@ struct Run {
   WorkloadRef workload;
   std::string requester;
   std::vector<std::string> requester_teams;
+  AuthMethod requester_how = AuthMethod::static_token;
   std::vector<std::string> command;
   std::string container;       // resolved
   std::string image;           // as rendered (pinned where it could be)
@@ -144,13 +168,18 @@ struct Run {
   std::string message;         // a sentence about the end, for people
   bool cancel_requested = false;
   std::string cancelled_by;
+  ApprovalTerms approval;
+  std::vector<Approval> approvals;  // oldest first; lists of runs have them too
+  bool break_glass = false;    // started without the approval it would have needed
+  bool released = false;       // the intent to start the Job is on record
   bool log_complete = false;   // every byte the cluster had is archived
   std::int64_t log_bytes = 0;
   Time created{};
   std::optional<Time> started, finished;
 };
 // API form (camelCase; times RFC 3339; "command" array, "exitCode" or absent).
-// `full` adds job and report.
+// `full` adds job and report, and to a run that needs approval the policy it was
+// asked for under and the diff.
 json::object to_json(const Run& r, bool full);
 
 // ---- ids ------------------------------------------------------------------

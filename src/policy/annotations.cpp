@@ -13,6 +13,7 @@ namespace oddjob::policy {
 namespace {
 
 constexpr std::size_t kMaxValue = 64U << 10U;
+constexpr Duration kMinExpires = std::chrono::minutes(1), kMaxExpires = std::chrono::days(30);
 constexpr int kMaxApprovals = 10, kMaxConcurrent = 1000;
 
 // What was written and what was left to its default matters for coherence.
@@ -150,6 +151,13 @@ const std::vector<Row>& rows() {
        [](Draft& d, std::string_view v) {
          d.policy.approvers_given = true;
          return list(&Policy::approver_users)(d, v);
+       }},
+      {"approval-expires",
+       [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
+         if (auto read = duration(&Policy::approval_expires, nullptr)(d, v); !read) return read;
+         if (d.policy.approval_expires < kMinExpires || d.policy.approval_expires > kMaxExpires)
+           return expected("a duration from 1m to 30d");
+         return {};
        }},
       {"break-glass-teams", list(&Policy::break_glass_teams)},
       {"templates-only", flag(&Policy::templates_only)},

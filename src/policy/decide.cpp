@@ -64,8 +64,7 @@ bool may_run(const Subject& subject, const Policy& policy) noexcept {
   return in_set(subject, policy.allowed_teams, policy.allowed_users);
 }
 
-bool may_approve(const Subject& subject, const Policy& policy, std::string_view requester) noexcept {
-  if (subject.user == requester) return false;
+bool is_approver(const Subject& subject, const Policy& policy) noexcept {
   return policy.approvers_given ? in_set(subject, policy.approver_teams, policy.approver_users)
                                 : may_run(subject, policy);
 }

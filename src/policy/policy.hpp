@@ -47,7 +47,9 @@ Decision decide(const Subject& subject, const Policy& policy, const RunRequest& 
 
 // May this subject start runs here at all (for `oddjob workloads`, completion)?
 bool may_run(const Subject& subject, const Policy& policy) noexcept;
-bool may_approve(const Subject& subject, const Policy& policy, std::string_view requester) noexcept;
+// Is the subject among those who may approve? Four eyes are apart from that:
+// approvals.hpp.
+bool is_approver(const Subject& subject, const Policy& policy) noexcept;
 bool matches(const ArgvPattern& pattern, const std::vector<std::string>& argv) noexcept;
 
 }  // namespace oddjob::policy

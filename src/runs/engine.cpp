@@ -112,6 +112,7 @@ RunPtr Engine::Impl::find(std::string_view run_id) const {
 void Engine::Impl::add(Run run) {
   auto r = std::make_shared<ActiveRun>();
   r->values_lost = had_secret_env(run.request);
+  r->recovered = true;
   r->waiting_since = now();
   r->progress = run.progress;
   r->run = std::move(run);
@@ -272,8 +273,19 @@ net::Task<Result<Run>> Engine::get(const Caller& caller, std::string run_id) {
 }
 
 net::Task<Result<store::RunPage>> Engine::list(const Caller& caller, store::RunFilter filter,
-                                               std::string cursor, int limit) {
-  return Impl::list(impl_, caller.subject, std::move(filter), std::move(cursor), limit);
+                                               std::string cursor, int limit, bool approvable) {
+  return Impl::list(impl_, caller.subject, std::move(filter), std::move(cursor), limit, approvable);
+}
+
+net::Task<Result<Run>> Engine::approve(const Caller& caller, std::string run_id, std::string digest,
+                                       std::string reason) {
+  return Impl::approve(impl_, caller, std::move(run_id), std::move(digest), std::move(reason));
+}
+net::Task<Result<Run>> Engine::deny(const Caller& caller, std::string run_id, std::string reason) {
+  return Impl::deny(impl_, caller, std::move(run_id), std::move(reason));
+}
+bool Engine::may_approve(const Caller& caller, const Run& run) const {
+  return impl_->may_approve(caller.subject, run);
 }
 
 net::Task<Result<std::vector<WorkloadInfo>>> Engine::workloads(const Caller& caller, std::string name_space) {

@@ -17,6 +17,7 @@
 #include "core/words.hpp"
 #include "kube/client.hpp"
 #include "net/async.hpp"
+#include "policy/approvals.hpp"
 #include "policy/policy.hpp"
 #include "render/render.hpp"
 #include "store/store.hpp"
@@ -31,6 +32,14 @@ struct EngineOptions {
   std::size_t max_log_bytes = 1ULL << 30U;  // a run's archive; more is dropped and said
   std::size_t max_log_line = 1U << 20U;     // lines pass on in pieces of at most so many bytes
   std::vector<std::string> namespaces;      // to watch and serve; empty: all
+  policy::Aliases aliases;                  // names that are one person
+  // The Job of a run that waits for approval is made when it is approved, and a
+  // Job with Kueue's queue label is started by Kueue.
+  bool defer_pending = false;
+  // What is known now of a subject that was recorded: its present teams, or
+  // itself where nothing newer is known; nullopt where it is no more. Empty: itself.
+  std::function<std::optional<Subject>(const Subject&)> known;
+  std::function<void()> on_record;  // after each record of a run
 };
 
 struct Caller {
@@ -71,21 +80,38 @@ class Engine {
 
   // Policy, render, audit, then the run is on its way. Returns when the intent
   // is committed. Refusals are audited too ("run.refused"). Errors besides those
-  // of validate, policy, render and the cluster: "approval.unsupported",
-  // "workload.not_found", "runs.namespace_not_served" (failed_precondition),
+  // of validate, policy, render and the cluster: "workload.not_found", "runs.namespace_not_served" (failed_precondition),
   // "runs.busy" (rate_limited), "runs.not_ready", "runs.stopping" (unavailable).
   net::Task<Result<SubmitResult>> submit(const Caller& caller, RunRequest request,
                                          std::string idempotency_key);
   net::Task<Result<DryRunResult>> dry_run(const Caller& caller, RunRequest request);
   net::Task<Result<Run>> cancel(const Caller& caller, std::string run_id);
 
+  // One person's yes to the Job with this digest; with enough of them the run
+  // starts. The workload is read and every right asked anew, here and again when
+  // the run starts. Again by the same subject: changes nothing. Errors, each also
+  // in the audit ("run.approval_refused"): "approval.own_run",
+  // "approval.not_approver", "approval.same_person" (forbidden);
+  // "approval.digest_mismatch", "approval.not_pending", "approval.expired"
+  // (conflict); "approval.policy_changed" (failed_precondition), which also ends
+  // the run as denied.
+  net::Task<Result<Run>> approve(const Caller& caller, std::string run_id, std::string digest,
+                                 std::string reason);
+  // An approver's no, with a reason ("approval.reason_required"): the run ends.
+  // Errors as above, but for those of the digest.
+  net::Task<Result<Run>> deny(const Caller& caller, std::string run_id, std::string reason);
+  // Could this caller approve it, by what is known without asking the cluster?
+  [[nodiscard]] bool may_approve(const Caller& caller, const Run& run) const;
+
   // cancel() may be asked for by the requester, those who may run on the
   // workload, and admins ("run.not_allowed"); on a run that has ended it changes
   // nothing. A run that the caller may not see is "run.not_found".
-  // Visible to: the requester, those who may run on the workload, admins, auditors.
+  // Visible to: the requester, those who may run on the workload or approve its
+  // runs, admins, auditors.
   net::Task<Result<Run>> get(const Caller& caller, std::string run_id);
+  // `approvable`: only those that the caller could approve now.
   net::Task<Result<store::RunPage>> list(const Caller& caller, store::RunFilter filter, std::string cursor,
-                                         int limit);
+                                         int limit, bool approvable = false);
   net::Task<Result<std::vector<WorkloadInfo>>> workloads(const Caller& caller, std::string name_space);
 
   // Live view of one run. changed() counts every change of its record or its

@@ -23,6 +23,7 @@ struct ActiveRun {
   Run run;                      // as stored last
   std::vector<EnvVar> secrets;  // env values that are nowhere else
   bool values_lost = false;
+  bool recovered = false;  // of an earlier process
   std::optional<RunRequest> request;  // as it came in; after a restart: as recorded
 
   // The cluster, as seen last.
@@ -43,7 +44,7 @@ struct ActiveRun {
   std::string progress;  // shown; run.progress is what is stored of it
   std::chrono::steady_clock::time_point progress_since{}, progress_stored{}, looked{}, events_at{};
   int event_polls = 0;
-  bool polling_events = false, starting_recorded = false;
+  bool polling_events = false;
   Duration backoff{};
 };
 using RunPtr = std::shared_ptr<ActiveRun>;
@@ -71,6 +72,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
     policy::Decision decision;
     render::Rendered rendered;
   };
+  [[nodiscard]] ApprovalTerms terms(const Prepared& prepared, const Run& run, int required) const;
   // `place`: what stands before it in line counts as active already.
   static net::Task<Result<Prepared>> prepare(Ptr self, Subject subject, RunRequest request,
                                              std::string run_id, std::uint64_t place);
@@ -94,11 +96,26 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   static net::Task<> create_job(Ptr self, RunPtr r);
   static net::Task<> release_job(Ptr self, RunPtr r);
   static net::Task<Result<>> ask_again(Ptr self, RunPtr r);
+  static net::Task<Result<>> look_closely(Ptr self, RunPtr r);
   static net::Task<> delete_job(Ptr self, RunPtr r);
   static net::Task<> finish(Ptr self, RunPtr r, Outcome outcome);
   // Waits, longer each time, until something happens; `why` is shown.
   static net::Task<> back_off(Ptr self, RunPtr r, std::string why);
   void show_progress(const RunPtr& r, std::string text);
+
+  // ---- approvals.cpp
+  static net::Task<Result<Run>> approve(Ptr self, Caller caller, std::string run_id, std::string digest,
+                                        std::string reason);
+  static net::Task<Result<Run>> deny(Ptr self, Caller caller, std::string run_id, std::string reason);
+  // The workload's policy now, if it is still the one that the run was asked
+  // for under; else "approval.policy_changed", which says what changed.
+  static net::Task<Result<Policy>> policy_now(Ptr self, const Run& run);
+  static net::Task<Result<Run>> pending_run(Ptr self, Caller caller, std::string run_id);
+  static net::Task<Error> refuse_approval(Ptr self, Caller caller, Run run, std::string what, Error why);
+  // Are the approvals that it has enough, at this moment?
+  [[nodiscard]] Result<> approved(const Run& run, const Policy& now) const;
+  [[nodiscard]] bool may_approve(const Subject& s, const Run& run) const;
+  [[nodiscard]] std::optional<Subject> known(const Subject& recorded) const;
 
   // ---- records.cpp: the one way in which a run changes
   // Applies `change` to the newest record and stores it with the events it
@@ -113,6 +130,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   static net::Task<Result<>> look(Ptr self, RunPtr r);
   static net::Task<> poll_events(Ptr self, RunPtr r);
   static net::Task<> sweep(Ptr self, std::string run_id, json::value job);
+  static net::Task<> stop_imitation(Ptr self, Run run, json::value job);
   void on_job(kube::WatchEventType type, const json::value& job);
   void on_pod(kube::WatchEventType type, const json::value& pod);
   void saw_job(const RunPtr& r, const json::value& job);  // it is ours, and there
@@ -122,12 +140,14 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
 
   // ---- views.cpp
   [[nodiscard]] Run view(const ActiveRun& r) const;  // with what is not stored yet
+  // Of a workload that is in view; nullopt where it is not, or cannot be read.
+  [[nodiscard]] std::optional<Policy> policy_of(const WorkloadRef& w) const;
   [[nodiscard]] bool may_run_on(const Subject& s, const WorkloadRef& w) const;
   [[nodiscard]] bool may_see(const Subject& s, const Run& run) const;
   static net::Task<Result<Run>> load(Ptr self, std::string run_id);
   static net::Task<Result<Run>> cancel(Ptr self, Caller caller, std::string run_id);
   static net::Task<Result<store::RunPage>> list(Ptr self, Subject subject, store::RunFilter filter,
-                                                std::string cursor, int limit);
+                                                std::string cursor, int limit, bool approvable);
   Result<std::vector<WorkloadInfo>> workloads(const Subject& subject, const std::string& name_space) const;
 
   net::Loop& loop;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/text.hpp"
+#include "policy/approvals.hpp"
 #include "runs/objects.hpp"
 #include "runs/outcome.hpp"
 
@@ -17,6 +18,8 @@ using Job = Observation::Job;
 // long pods may outlive a Job that is gone.
 constexpr auto kEndPatience = std::chrono::seconds(60);
 constexpr auto kGonePatience = std::chrono::seconds(120);
+// How long a Job may stand in a queue.
+constexpr auto kQueuePatience = std::chrono::hours(24);
 constexpr std::string_view kCancelling = "Cancelling: waiting for the command to stop";
 
 Step act(Kind kind, std::string progress = {}) {
@@ -76,9 +79,17 @@ bool pods_live(const Run& run, const Observation& seen) {
   });
 }
 
+Outcome refused(const Error& why) {
+  return {RunState::denied, std::nullopt, std::string(reasons::kPolicyDenied),
+          "Refused at the moment of starting: " + printable(why.message, 1024)};
+}
+
 // ---- before the Job's uid is in the record ----------------------------------
 
 Step before_recorded(const Run& run, const Observation& seen, Time now) {
+  if (auto o = decided(run)) {
+    return seen.job == Job::present ? act(Kind::delete_job) : end(Kind::finish, std::move(*o));
+  }
   if (run.cancel_requested) {
     if (seen.job == Job::present) return act(Kind::delete_job);
     return end(Kind::finish, cancelled_outcome(run, seen));
@@ -97,6 +108,16 @@ Step before_recorded(const Run& run, const Observation& seen, Time now) {
                 "OddJob was restarted before the Job was made, and the values of the environment "
                 "variables given with the run are kept in memory only; nothing was started"});
   }
+  if (seen.queued) {
+    // Kueue may start it the moment it is there: OddJob's own yes comes before.
+    if (seen.refusal && !run.released) return end(Kind::finish, refused(*seen.refusal));
+    if (!run.released) return act(Kind::release_job);
+    if (seen.recovered) {
+      return end(Kind::finish, {RunState::lost, std::nullopt, std::string(reasons::kResultUnknown),
+                                "OddJob was restarted while the Job was being made, and the Job is not "
+                                "there; whether it ran cannot be said, so it is not made again"});
+    }
+  }
   std::string progress;
   if (seen.create_error) {
     const std::string why = printable(seen.create_error->message, 1024);
@@ -106,7 +127,8 @@ Step before_recorded(const Run& run, const Observation& seen, Time now) {
     }
     progress = "The Job could not be made yet: " + why;
   }
-  if (now >= seen.waiting_since + seen.start_timeout) {
+  // One that waits for approval has a time limit of its own.
+  if (run.state != RunState::pending_approval && now >= seen.waiting_since + seen.start_timeout) {
     return end(Kind::finish, start_timeout_outcome(seen, progress));
   }
   return act(Kind::create_job, std::move(progress));
@@ -143,7 +165,35 @@ Step conclude(const Run& run, const Observation& seen, Outcome o) {
   return end(Kind::finish, std::move(o));
 }
 
+Outcome tampered(RunState state, std::string message) {
+  return {state, std::nullopt, std::string(reasons::kJobTampered), std::move(message)};
+}
+
+// Was the Job started or changed by somebody else? What is released has been
+// changed once, by OddJob; a queue's controller changes it as it likes.
+std::optional<Outcome> tampered_with(const Run& run, const Observation& seen) {
+  if (suspended(seen.job_object) || seen.queued || job_end(seen.job_object) != JobEnd::none)
+    return std::nullopt;
+  if (!run.released) {
+    return tampered(RunState::denied,
+                    "Its Job was started by somebody else than OddJob before OddJob allowed it; "
+                    "OddJob deleted it, and the command may have run until then");
+  }
+  const auto changes = get_int(seen.job_object, {"metadata", "generation"}).value_or(0);
+  if (changes > 2) {
+    return tampered(RunState::failed,
+                    "Its Job was changed by somebody else than OddJob after it had started; "
+                    "OddJob deleted it, which stops the command");
+  }
+  return std::nullopt;
+}
+
 Step suspended_job(const Run& run, const Observation& seen, Time now) {
+  if (seen.queued && run.released && seen.pods.empty()) {
+    const Time patience = seen.waiting_since + kQueuePatience;
+    if (now >= patience) return end(Kind::record_result, start_timeout_outcome(seen, run.progress));
+    return wait_until(patience, "Waiting for Kueue to admit the Job");
+  }
   const Time deadline = seen.waiting_since + seen.start_timeout;
   if (never_released(seen.job_object)) {
     if (now >= deadline) return end(Kind::record_result, start_timeout_outcome(seen, run.progress));
@@ -166,8 +216,11 @@ Step suspended_job(const Run& run, const Observation& seen, Time now) {
 
 Step with_job(const Run& run, const Observation& seen, Time now) {
   if (auto s = follow_first(run, seen)) return *s;
+  if (!decided(run) && !run.cancel_requested) {
+    if (auto o = tampered_with(run, seen)) return end(Kind::record_result, std::move(*o));
+  }
   const bool started = any_started(run, seen);
-  if (run.state == RunState::starting && started) return act(Kind::mark_running);
+  if (run.state == RunState::starting && started && !decided(run)) return act(Kind::mark_running);
 
   if (decided(run)) {
     return being_deleted(seen.job_object) ? wait_until(std::nullopt) : act(Kind::delete_job);
@@ -190,9 +243,10 @@ Step with_job(const Run& run, const Observation& seen, Time now) {
   }
   if (run.cancel_requested) return act(Kind::delete_job, std::string(kCancelling));
   if (seen.refusal && !started && suspended(seen.job_object)) {
-    return end(Kind::record_result,
-               {RunState::denied, std::nullopt, std::string(reasons::kPolicyDenied),
-                "Refused at the moment of starting: " + printable(seen.refusal->message, 1024)});
+    if (seen.refusal->code == "run.job_changed") {
+      return end(Kind::record_result, tampered(RunState::denied, printable(seen.refusal->message, 1024)));
+    }
+    return end(Kind::record_result, refused(*seen.refusal));
   }
   if (being_deleted(seen.job_object)) return wait_until(std::nullopt, run.progress);
   if (suspended(seen.job_object)) return suspended_job(run, seen, now);
@@ -207,7 +261,56 @@ Step with_job(const Run& run, const Observation& seen, Time now) {
   return wait_until(deadline, why_waiting(seen));
 }
 
+// ---- waiting for approval -----------------------------------------------------
+
+Step pending(const Run& run, const Observation& seen, Time now) {
+  const bool over = decided(run) || run.cancel_requested;
+  if (!over && now >= run.approval.expires) {
+    return end(Kind::record_result,
+               {RunState::expired, std::nullopt, std::string(reasons::kApprovalExpired),
+                fmt::format("It was not approved in time ({} of {} approvals until {}); nothing was started",
+                            run.approvals.size(), run.approval.required, format_time(run.approval.expires))});
+  }
+  if (!over && run.approval.deferred) return wait_until(run.approval.expires, waiting_for_approval(run));
+  if (seen.job == Job::unknown) return act(Kind::look, run.progress);
+  if (run.job_uid.empty()) return before_recorded(run, seen, now);
+  if (seen.job != Job::present || uid_of(seen.job_object) != run.job_uid) {
+    if (over) return job_gone(run, seen, now);
+    return end(Kind::record_result,
+               {RunState::denied, std::nullopt, std::string(reasons::kJobDeleted),
+                "Its Job was deleted by somebody else than OddJob while it waited for approval; "
+                "it was not started"});
+  }
+  // Of a Job that somebody started all the same, the log is evidence.
+  if (auto s = follow_first(run, seen)) return *s;
+  if (over) {
+    return being_deleted(seen.job_object) ? wait_until(std::nullopt) : act(Kind::delete_job);
+  }
+  if (being_deleted(seen.job_object)) return wait_until(run.approval.expires, run.progress);
+  if (!never_released(seen.job_object)) {
+    return end(Kind::record_result,
+               tampered(RunState::denied,
+                        suspended(seen.job_object)
+                            ? "Its Job was changed by somebody else than OddJob while it waited for approval; "
+                              "OddJob deleted it, and nothing was started"
+                            : "Its Job was started by somebody else than OddJob while it waited for approval; "
+                              "OddJob deleted it, and the command may have run until then"));
+  }
+  return wait_until(run.approval.expires, waiting_for_approval(run));
+}
+
 }  // namespace
+
+std::string waiting_for_approval(const Run& run) {
+  return fmt::format("Waiting for approval by {} ({} of {} so far), until {}",
+                     policy::who_may_approve(run.approval.teams, run.approval.users), run.approvals.size(),
+                     run.approval.required, format_time(std::chrono::ceil<std::chrono::seconds>(run.approval.expires)));
+}
+
+bool is_tampering(const Outcome& o) noexcept {
+  return o.reason == reasons::kJobTampered || o.reason == reasons::kJobChanged ||
+         (o.reason == reasons::kJobDeleted && o.state == RunState::denied);
+}
 
 bool final_create_error(const Error& e) noexcept {
   // What the transport says never tells what the cluster would say.
@@ -228,7 +331,12 @@ bool final_create_error(const Error& e) noexcept {
 std::optional<Outcome> decided(const Run& run) {
   if (is_final(run.state) || run.result_reason.empty()) return std::nullopt;
   Outcome o{RunState::failed, run.exit_code, run.result_reason, run.message};
-  if (run.result_reason == reasons::kPolicyDenied || run.result_reason == reasons::kJobChanged) {
+  const auto is = [&](std::string_view reason) { return run.result_reason == reason; };
+  if (is(reasons::kApprovalExpired)) {
+    o.state = RunState::expired;
+  } else if (is(reasons::kPolicyDenied) || is(reasons::kPolicyChanged) || is(reasons::kJobChanged) ||
+             is(reasons::kApprovalDenied) || is(reasons::kJobDeleted) ||
+             (is(reasons::kJobTampered) && !run.released)) {
     o.state = RunState::denied;
   } else if (run.result_reason == reasons::kJobSuspended || run.result_reason == reasons::kResultUnknown) {
     o.state = RunState::lost;
@@ -240,7 +348,7 @@ std::optional<Outcome> decided(const Run& run) {
 
 Step next_step(const Run& run, const Observation& seen, Time now) {
   if (is_final(run.state)) return {};
-  if (run.state == RunState::pending_approval && !run.cancel_requested) return {};
+  if (run.state == RunState::pending_approval) return pending(run, seen, now);
   if (seen.job == Job::unknown) return act(Kind::look, run.progress);
   if (run.job_uid.empty()) return before_recorded(run, seen, now);
   if (seen.job == Job::present && uid_of(seen.job_object) == run.job_uid) return with_job(run, seen, now);

@@ -31,6 +31,8 @@ struct Observation {
   // `pods` was read from the API server itself since the Job ended, went, or was
   // released or suspended.
   bool pods_listed = false;
+  bool queued = false;           // Kueue says when its Job starts, and OddJob leaves spec.suspend alone
+  bool recovered = false;        // the run is of an earlier process
   bool values_lost = false;      // env values given on the run died with the process that had them
   std::optional<Error> refusal;  // why the policy, asked at the moment of starting, says no
   std::optional<Time> job_gone_since;
@@ -44,7 +46,7 @@ struct Action {
     none,         // wait for a change, or until `deadline`
     create_job,   // POST the recorded manifest (suspended)
     record_job,   // store job_uid: the Job is ours and exists
-    release_job,  // patch suspend: false, bound to uid and resourceVersion
+    release_job,  // patch suspend: false, bound to uid and resourceVersion; or leave that to Kueue
     mark_running,
     follow_log,     // of pod `pod_name`
     delete_job,     // cancel, or end a Job whose main container is done
@@ -82,8 +84,16 @@ std::string why_waiting(const Observation& seen);
 
 // A result that is in the record although the run is not final: its Job must
 // be deleted before the run ends (refused at the moment of starting, never
-// started, sidecars that run on). It survives a crash and is never revised.
+// started, sidecars that run on, an approval that was denied or never came).
+// It survives a crash and is never revised.
 std::optional<Outcome> decided(const Run& run);
+
+// Of an outcome: did somebody start, change or delete the Job behind OddJob's
+// back? Such an end is a record of its own, "run.tampered".
+bool is_tampering(const Outcome& o) noexcept;
+
+// "Waiting for approval by team sre (0 of 2 so far), until 2026-01-02T03:00:00Z".
+std::string waiting_for_approval(const Run& run);
 
 // Will another attempt to create the Job, with the same manifest, fail the same way?
 bool final_create_error(const Error& e) noexcept;
@@ -91,6 +101,10 @@ bool final_create_error(const Error& e) noexcept;
 // Reasons that are OddJob's own words; the others are Kubernetes'.
 namespace reasons {
 inline constexpr std::string_view kCancelled = "Cancelled";
+inline constexpr std::string_view kApprovalDenied = "ApprovalDenied";
+inline constexpr std::string_view kApprovalExpired = "ApprovalExpired";
+inline constexpr std::string_view kPolicyChanged = "PolicyChanged";
+inline constexpr std::string_view kJobTampered = "JobTampered";
 inline constexpr std::string_view kCreateRefused = "CreateRefused";
 inline constexpr std::string_view kJobNameTaken = "JobNameTaken";
 inline constexpr std::string_view kJobChanged = "JobChanged";

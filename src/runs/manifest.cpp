@@ -4,6 +4,7 @@
 
 #include "core/digest.hpp"
 #include "core/names.hpp"
+#include "core/quantity.hpp"
 #include "runs/objects.hpp"
 
 namespace oddjob::runs {
@@ -76,6 +77,85 @@ Result<RunRequest> recorded_request(const Run& run) {
     }
   }
   return run_request_from_json(v);
+}
+
+namespace {
+
+constexpr std::size_t kMaxDifferences = 10;
+
+bool empty(const json::value& v) {
+  switch (v.kind()) {
+    case json::kind::null:
+      return true;
+    case json::kind::bool_:
+      return !v.get_bool();
+    case json::kind::int64:
+      return v.get_int64() == 0;
+    case json::kind::string:
+      return v.get_string().empty();
+    case json::kind::array:
+      return v.get_array().empty();
+    case json::kind::object:
+      return std::ranges::all_of(v.get_object(), [](const auto& e) { return empty(e.value()); });
+    default:
+      return false;
+  }
+}
+
+// The API server writes quantities in their canonical form.
+bool same_quantity(std::string_view path, const json::value& a, const json::value& b) {
+  const bool may_be = path.find(".resources.") != std::string_view::npos || path.ends_with(".sizeLimit") ||
+                      path.ends_with(".divisor");
+  if (!may_be) return false;
+  const auto text = [](const json::value& v) {
+    return v.is_string() ? std::string(sv(v.get_string())) : json::serialize(v);
+  };
+  const auto x = parse_quantity(text(a)), y = parse_quantity(text(b));
+  return x && y && *x == *y;
+}
+
+void compare(const json::value& want, const json::value* have, const std::string& path,
+             std::vector<std::string>& out) {
+  if (out.size() >= kMaxDifferences) return;
+  if (have == nullptr) {
+    if (!empty(want)) out.push_back(path);
+    return;
+  }
+  if (want.is_object() && have->is_object()) {
+    for (const auto& [key, value] : want.get_object()) {
+      compare(value, have->get_object().if_contains(key), path + "." + std::string(key), out);
+    }
+    return;
+  }
+  if (want.is_array() && have->is_array()) {
+    const auto &a = want.get_array(), &b = have->get_array();
+    if (a.size() != b.size()) {
+      out.push_back(path);
+      return;
+    }
+    for (std::size_t i = 0; i < a.size(); ++i) {
+      compare(a[i], &b[i], path + "[" + std::to_string(i) + "]", out);
+    }
+    return;
+  }
+  if (want != *have && !same_quantity(path, want, *have)) out.push_back(path);
+}
+
+}  // namespace
+
+std::vector<std::string> differences_of(const json::value& recorded, const json::value& live) {
+  std::vector<std::string> out;
+  const auto part = [&](KeyPath where, const std::string& path) {
+    const auto* want = find(recorded, where);
+    if (want == nullptr) return;
+    json::value mine = *want;
+    erase(mine, {"suspend"});
+    compare(mine, find(live, where), path, out);
+  };
+  part({"metadata", "labels"}, "metadata.labels");
+  part({"metadata", "annotations"}, "metadata.annotations");
+  part({"spec"}, "spec");
+  return out;
 }
 
 bool is_ours(const Run& run, const json::value& live) {

@@ -28,4 +28,10 @@ Result<RunRequest> recorded_request(const Run& run);
 // make? By run id, digest, the command, and, once it is known, the uid.
 bool is_ours(const Run& run, const json::value& live);
 
+// Where `live`, as the API server has it, differs from the recorded manifest: a
+// path each, at most ten. What the API server adds (defaults, status) is no
+// difference, nor what it writes another way (an empty field left out, "1000m"
+// as "1"), nor `suspend`. Env values that were not recorded are not compared.
+std::vector<std::string> differences_of(const json::value& recorded, const json::value& live);
+
 }  // namespace oddjob::runs

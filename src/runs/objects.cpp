@@ -37,7 +37,7 @@ json::object reduce_metadata(const json::value& object, std::initializer_list<st
                 "deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences"});
   json::object labels;
   if (const auto* all = find_object(object, {"metadata", "labels"})) {
-    copy_members(*all, labels, {names::kRunIdLabel, names::kManagedByLabel});
+    copy_members(*all, labels, {names::kRunIdLabel, names::kManagedByLabel, names::kQueueLabel});
   }
   out["labels"] = std::move(labels);
   json::object kept;

@@ -79,15 +79,20 @@ void Engine::Impl::saw_pod(const RunPtr& r, const json::value& pod, bool gone) {
 
 void Engine::Impl::on_job(kube::WatchEventType type, const json::value& job) {
   const auto r = find(run_id_of(job));
-  if (!r) {
-    if (type == kube::WatchEventType::deleted || !never_released(job) || stopping) return;
+  const bool ours = r && uid_of(job) == r->run.job_uid;
+  if (!ours) {
+    // Before its uid is in the record, only a look decides whether a Job is ours.
+    if (r && r->run.job_uid.empty()) return;
+    if (type == kube::WatchEventType::deleted || being_deleted(job) || stopping) return;
     if (swept.size() > kMaxSwept) swept.clear();
     if (!swept.insert(std::string(uid_of(job))).second) return;
-    loop.spawn("runs.sweep", sweep(shared_from_this(), std::string(run_id_of(job)), job));
+    if (r) {
+      loop.spawn("runs.imitation", stop_imitation(shared_from_this(), r->run, job));
+    } else {
+      loop.spawn("runs.sweep", sweep(shared_from_this(), std::string(run_id_of(job)), job));
+    }
     return;
   }
-  // Before its uid is in the record, only a look decides whether a Job is ours.
-  if (r->run.job_uid.empty() || uid_of(job) != r->run.job_uid) return;
   if (type != kube::WatchEventType::deleted) return saw_job(r, job);
   saw_job(r, job);  // its last state
   saw_no_job(r);
@@ -111,6 +116,9 @@ Observation Engine::Impl::observe(const ActiveRun& r) const {
   o.followed_pods = r.followed_pods;
   o.pods_listed = r.pods_listed;
   o.values_lost = r.values_lost;
+  o.recovered = r.recovered;
+  o.queued = options.defer_pending &&
+             !get_string(r.run.job, {"metadata", "labels", names::kQueueLabel}).empty();
   o.refusal = r.refusal;
   o.job_gone_since = r.job_gone_since;
   o.waiting_since = r.waiting_since;
@@ -189,12 +197,20 @@ net::Task<> Engine::Impl::poll_events(Ptr self, RunPtr r) {
   r->wake.notify_all();
 }
 
-// A suspended Job whose run has ended was made by a create whose answer never
-// came (a crash, a timeout). It never ran; nobody else would remove it.
+// A Job whose run has ended and is not in memory any more. A suspended one was
+// made by a create whose answer never came (a crash, a timeout): it never ran,
+// and nobody else would remove it. One that is not the run's own was made by
+// somebody else. A run that is not known may be another OddJob's: left alone.
 net::Task<> Engine::Impl::sweep(Ptr self, std::string run_id, json::value job) {
   auto read = [self, &run_id] { return self->store.get_run(run_id); };
-  const auto run = co_await self->db.offload(read);
-  if (self->stopping || !run || !is_final(run->state) || run->job_name != name_of(job)) co_return;
+  auto run = co_await self->db.offload(read);
+  if (self->stopping || !run || !is_final(run->state) || run->id != run_id) co_return;
+  if (!run->job_uid.empty() && run->job_uid != uid_of(job)) {
+    auto stopping_it = stop_imitation(self, std::move(*run), std::move(job));
+    co_await std::move(stopping_it);
+    co_return;
+  }
+  if (!never_released(job) || run->job_name != name_of(job)) co_return;
   spdlog::info("run {} has ended: deleting its Job {}, which never ran", run->id, run->job_name);
   kube::DeleteOptions options;
   options.uid = std::string(uid_of(job));
@@ -202,6 +218,36 @@ net::Task<> Engine::Impl::sweep(Ptr self, std::string run_id, json::value job) {
       self->client.remove(kube::resources::jobs, run->workload.name_space, run->job_name, std::move(options));
   const auto removed = co_await std::move(removing);
   if (!removed) spdlog::warn("deleting Job {}: {}", run->job_name, removed.error().message);
+}
+
+// A Job that carries a run's id and is not the one that OddJob made for it: a
+// copy, or one that was made anew under its name.
+net::Task<> Engine::Impl::stop_imitation(Ptr self, Run run, json::value job) {
+  const std::string ns(get_string(job, {"metadata", "namespace"}));
+  const std::string name(name_of(job)), uid(uid_of(job));
+  spdlog::warn("run {}: Job {} (uid {}) carries its id and was not made by OddJob: deleting it", run.id,
+               printable(name, 253), printable(uid, 64));
+  json::object detail{{"what", "imitated"},
+                      {"job", printable(name, 253)},
+                      {"namespace", printable(ns, 253)},
+                      {"uid", printable(uid, 64)},
+                      {"workload", to_string(run.workload)},
+                      {"message", "A Job that OddJob did not make carries the run's id; OddJob deleted it" +
+                                      std::string(suspended(job) ? ", before it had started"
+                                                                 : ", and its command may have run until then")}};
+  auto event = audit_event("run.tampered", "oddjob", run, std::move(detail));
+  auto write = [self, &event] { return self->store.append_audit(event); };
+  const auto written = co_await self->db.offload(write);
+  if (!written) spdlog::error("an imitated Job is not in the audit: {}", written.error().message);
+  if (self->options.on_record) self->options.on_record();
+  kube::DeleteOptions options;
+  options.uid = uid;
+  auto removing = self->client.remove(kube::resources::jobs, ns, name, std::move(options));
+  const auto removed = co_await std::move(removing);
+  if (!removed && removed.error().kind != Errc::conflict) {
+    spdlog::warn("deleting Job {}: {}", printable(name, 253), removed.error().message);
+    self->swept.erase(uid);  // the next word of it tries again
+  }
 }
 
 }  // namespace oddjob::runs

@@ -32,6 +32,7 @@ net::Task<Result<>> Engine::Impl::change(Ptr self, RunPtr r, Change change) {
       }
       r->changed->notify_all();
       r->wake.notify_all();
+      if (self->options.on_record && !events->empty()) self->options.on_record();
       co_return Result<>();
     }
     if (stored.error().code != "store.conflict" || tries >= 20)

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kMaxKeys = 10000;
 constexpr std::size_t kRefusedCommandBytes = 4096;
+constexpr std::size_t kMaxDiff = 256U << 10U;
 
 std::string key_name(std::string_view requester, std::string_view key_hash) {
   return std::string(key_hash) + " " + std::string(requester);
@@ -62,6 +63,13 @@ const json::object& annotations_of(const json::value& workload) {
   static const json::object kNone;
   const auto* annotations = find_object(workload, {"metadata", "annotations"});
   return annotations != nullptr ? *annotations : kNone;
+}
+
+const std::vector<std::string>& approver_teams(const Policy& p) {
+  return p.approvers_given ? p.approver_teams : p.allowed_teams;
+}
+const std::vector<std::string>& approver_users(const Policy& p) {
+  return p.approvers_given ? p.approver_users : p.allowed_users;
 }
 
 // Holds a place in line while a submit is under way.
@@ -237,6 +245,25 @@ net::Task<Result<SubmitResult>> Engine::Impl::submit(Ptr self, Caller caller, Ru
   co_return std::unexpected(std::move(error));
 }
 
+// `run.job` is as it will be recorded: without values that may not be shown.
+ApprovalTerms Engine::Impl::terms(const Prepared& prepared, const Run& run, int required) const {
+  ApprovalTerms t;
+  t.required = required;
+  t.teams = approver_teams(prepared.policy);
+  t.users = approver_users(prepared.policy);
+  t.expires = run.created + prepared.policy.approval_expires;
+  t.deferred = options.defer_pending;
+  t.policy = policy::policy_annotations(annotations_of(prepared.workload));
+  render::Rendered shown = prepared.rendered;
+  shown.job = run.job;
+  t.diff = render::diff_text(prepared.workload, shown, false);
+  if (t.diff.size() > kMaxDiff) {
+    t.diff.resize(t.diff.rfind('\n', kMaxDiff) + 1);
+    t.diff += "# the rest is left out: too long\n";
+  }
+  return t;
+}
+
 net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, RunRequest request,
                                                      std::string key) {
   OJ_CO_CHECK(validate(request));
@@ -253,13 +280,6 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   auto preparing = prepare(self, caller.subject, request, run_id, number);
   auto prepared = co_await std::move(preparing);
   if (!prepared) co_return std::unexpected(std::move(prepared).error());
-  if (std::holds_alternative<policy::NeedsApproval>(prepared->decision)) {
-    co_return fail(Errc::failed_precondition, "approval.unsupported",
-                   to_string(request.workload) +
-                       " needs approval (oddjob.dev/approval), and this release of OddJob "
-                       "cannot collect approvals yet, so the run is refused",
-                   "a team of oddjob.dev/break-glass-teams may start it with --break-glass and a reason");
-  }
   auto& rendered = prepared->rendered;
   auto r = std::make_shared<ActiveRun>();
   r->secrets = secret_env(request);
@@ -269,6 +289,7 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   run.workload = request.workload;
   run.requester = caller.subject.user;
   run.requester_teams = caller.subject.teams;
+  run.requester_how = caller.subject.how;
   run.command = request.command;
   run.container = rendered.container;
   run.image = rendered.image;
@@ -280,9 +301,14 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   run.job = std::move(rendered.job);
   take_values(run.job, run.container, r->secrets);
   run.created = now;
+  if (const auto* needs = std::get_if<policy::NeedsApproval>(&prepared->decision)) {
+    run.state = RunState::pending_approval;
+    run.approval = self->terms(*prepared, run, needs->approvals);
+  }
 
   const std::string digest = json_digest(run.request);
   const auto* allow = std::get_if<policy::Allow>(&prepared->decision);
+  run.break_glass = allow != nullptr && allow->break_glass;
   json::object detail{
       {"workload", to_string(run.workload)},
       {"namespace", run.workload.name_space},
@@ -297,10 +323,15 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
       {"job", run.job_name},
       {"digest", run.digest},
       {"timeout", format_duration(rendered.timeout)},
-      {"breakGlass", allow != nullptr && allow->break_glass},
+      {"breakGlass", run.break_glass},
       {"channel", caller.channel},
       {"from", caller.from},
       {"requestDigest", digest}};
+  if (run.approval.required > 0) {
+    detail["approval"] = json::object{{"required", run.approval.required},
+                                      {"approvers", policy::who_may_approve(run.approval.teams, run.approval.users)},
+                                      {"expiresAt", format_time(run.approval.expires)}};
+  }
   if (const auto* env = run.request.if_contains("env")) detail["env"] = *env;
   const std::string key_hash = key.empty() ? std::string() : sha256_hex(key);
   if (!key.empty()) detail["idempotencyKeySha256"] = key_hash;
@@ -318,6 +349,7 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   r->job = Observation::Job::absent;  // its name was not known to anybody before
   r->waiting_since = now;
   SubmitResult result{run, false};
+  if (self->options.on_record) self->options.on_record();
   if (!self->stopping) self->adopt(std::move(r));
   co_return result;
 }
@@ -332,7 +364,8 @@ net::Task<Result<DryRunResult>> Engine::Impl::dry_run(Ptr self, Caller caller, R
   out.rendered = std::move(prepared->rendered);
   if (const auto* needs = std::get_if<policy::NeedsApproval>(&prepared->decision)) {
     out.server_warnings.push_back(fmt::format(
-        "this run would need {} approval(s), which this release cannot collect", needs->approvals));
+        "this run would wait for {} approval{} by {}", needs->approvals, needs->approvals == 1 ? "" : "s",
+        policy::who_may_approve(approver_teams(prepared->policy), approver_users(prepared->policy))));
   }
   const std::string ns = request.workload.name_space;
   kube::WriteOptions dry;

@@ -216,8 +216,15 @@ net::Task<> Engine::Impl::perform(Ptr self, RunPtr r, Step step) {
         run.exit_code = o.exit_code;
         json::object detail{{"state", to_string(o.state)}, {"reason", o.reason}, {"message", o.message}};
         if (o.exit_code) detail["exitCode"] = *o.exit_code;
-        return std::vector{audit_event(o.state == RunState::denied ? "run.denied" : "run.ending",
-                                       std::string(kSelf), run, std::move(detail))};
+        const std::string type = is_tampering(o)                  ? "run.tampered"
+                                 : o.state == RunState::expired ? "run.expired"
+                                 : o.state == RunState::denied  ? "run.denied"
+                                                                : "run.ending";
+        if (is_tampering(o)) {
+          detail["job"] = run.job_name;
+          detail["uid"] = run.job_uid;
+        }
+        return std::vector{audit_event(type, std::string(kSelf), run, std::move(detail))};
       };
       auto recording = persist(self, r, std::move(record));
       co_await std::move(recording);
@@ -274,28 +281,69 @@ net::Task<Result<>> Engine::Impl::ask_again(Ptr self, RunPtr r) {
                      "the recorded request cannot be read: " + request.error().message);
     r->request = std::move(*request);
   }
-  Subject subject;
-  subject.user = r->run.requester;
-  subject.teams = r->run.requester_teams;
+  Subject recorded;
+  recorded.user = r->run.requester;
+  recorded.teams = r->run.requester_teams;
+  recorded.how = r->run.requester_how;
+  const auto subject = self->known(recorded);
+  if (!subject) {
+    co_return fail(Errc::forbidden, "policy.requester_gone",
+                   "its requester " + printable(recorded.user, 100) + " is no longer known here");
+  }
   policy::Circumstances circumstances;
   circumstances.active_runs = self->active_on(r->run.workload, r->run.id);
   circumstances.resolved_container = r->run.container;
-  const auto decision = policy::decide(subject, *policy, *r->request, circumstances);
+  const auto decision = policy::decide(*subject, *policy, *r->request, circumstances);
   if (const auto* deny = std::get_if<policy::Deny>(&decision)) {
     co_return fail(Errc::forbidden, deny->code, deny->reason);
   }
-  if (std::holds_alternative<policy::NeedsApproval>(decision)) {
+  if (r->run.approval.required > 0) {
+    const auto changes = policy::policy_changes(
+        r->run.approval.policy, policy::policy_annotations(annotations != nullptr ? *annotations : kNone));
+    if (!changes.empty()) {
+      co_return fail(Errc::forbidden, "approval.policy_changed",
+                     "the policy of " + to_string(r->run.workload) + " changed after the run was asked for: " +
+                         join(changes, "; "));
+    }
+    if (auto enough = self->approved(r->run, *policy); !enough) co_return enough;
+  } else if (std::holds_alternative<policy::NeedsApproval>(decision)) {
     co_return fail(
-        Errc::forbidden, "approval.unsupported",
+        Errc::forbidden, "approval.now_needed",
         to_string(r->run.workload) +
             " now needs approval (oddjob.dev/approval), which was not so when the run was asked for");
   }
   co_return Result<>();
 }
 
+// The Job as the API server has it now, field by field against what was
+// approved. "run.job_changed" (forbidden) names what differs.
+net::Task<Result<>> Engine::Impl::look_closely(Ptr self, RunPtr r) {
+  const std::string ns = r->run.workload.name_space;
+  auto getting = self->client.get(kube::resources::jobs, ns, r->run.job_name);
+  const auto job = co_await std::move(getting);
+  if (!job) co_return std::unexpected(job.error());
+  if (uid_of(*job) != r->run.job_uid) {
+    r->job = Observation::Job::unknown;  // a look tells; the machine ends the run
+    co_return fail(Errc::conflict, "run.job_replaced", "its Job was replaced by another of the same name");
+  }
+  const auto differences = differences_of(r->run.job, *job);
+  if (!differences.empty()) {
+    co_return fail(Errc::forbidden, "run.job_changed",
+                   "The Job in the cluster is not the one that was approved; it was not started. It differs in " +
+                       join(differences, ", "));
+  }
+  self->saw_job(r, *job);
+  co_return Result<>();
+}
+
 net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
+  const bool queued = self->observe(*r).queued;
   auto asking = ask_again(self, r);
-  const auto allowed = co_await std::move(asking);
+  auto allowed = co_await std::move(asking);
+  if (allowed && r->run.approval.required > 0 && !queued) {
+    auto looking = look_closely(self, r);
+    allowed = co_await std::move(looking);
+  }
   if (!allowed && allowed.error().kind == Errc::forbidden && !allowed.error().code.starts_with("kube.")) {
     r->refusal = allowed.error();
     co_return;
@@ -306,19 +354,23 @@ net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
   }
   // The intent is on record before the call; a cancellation that is there first wins.
   bool go = false;
-  const bool again = r->starting_recorded;
-  Change intend = [self, &go, again](Run& run) -> std::optional<std::vector<AuditEvent>> {
+  Change intend = [self, &go](Run& run) -> std::optional<std::vector<AuditEvent>> {
     go = run.state == RunState::starting && !run.cancel_requested && run.result_reason.empty();
-    if (!go || again) return std::nullopt;
+    if (!go || run.released) return std::nullopt;
+    run.released = true;
     run.progress.clear();
     json::object detail{{"job", run.job_name}, {"uid", run.job_uid}, {"digest", run.digest}};
+    if (run.approval.required > 0) {
+      json::array by;
+      for (const auto& a : run.approvals) by.emplace_back(a.subject);
+      detail["approvedBy"] = std::move(by);
+    }
     return std::vector{audit_event("run.starting", std::string(kSelf), run, std::move(detail))};
   };
   auto intending = persist(self, r, std::move(intend));
   const bool recorded = co_await std::move(intending);
   if (!recorded || !go) co_return;
-  r->starting_recorded = true;
-  if (r->run.cancel_requested || self->stopping) co_return;
+  if (r->run.cancel_requested || self->stopping || queued) co_return;
   // What is released is what was looked at: any change since makes it a 409,
   // and a change of its specification shows in its generation (never_released).
   json::value patch = json::object{

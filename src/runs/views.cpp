@@ -22,21 +22,29 @@ Run Engine::Impl::view(const ActiveRun& r) const {
   return run;
 }
 
-bool Engine::Impl::may_run_on(const Subject& s, const WorkloadRef& w) const {
+std::optional<Policy> Engine::Impl::policy_of(const WorkloadRef& w) const {
   for (const auto& [kind, cache] : workload_caches) {
     if (kind != w.kind) continue;
     const auto* object = cache->get(w.name_space, w.name);
     if (object == nullptr) continue;
     const auto* annotations = find_object(*object, {"metadata", "annotations"});
     if (annotations == nullptr) continue;
-    const auto policy = policy::parse_policy(*annotations, to_string(w));
-    return policy && policy::may_run(s, *policy);
+    auto policy = policy::parse_policy(*annotations, to_string(w));
+    if (policy) return std::move(*policy);
+    return std::nullopt;
   }
-  return false;
+  return std::nullopt;
+}
+
+bool Engine::Impl::may_run_on(const Subject& s, const WorkloadRef& w) const {
+  const auto policy = policy_of(w);
+  return policy && policy::may_run(s, *policy);
 }
 
 bool Engine::Impl::may_see(const Subject& s, const Run& run) const {
-  return s.admin || s.auditor || s.user == run.requester || may_run_on(s, run.workload);
+  if (s.admin || s.auditor || s.user == run.requester) return true;
+  const auto policy = policy_of(run.workload);
+  return policy && (policy::may_run(s, *policy) || policy::is_approver(s, *policy));
 }
 
 net::Task<Result<Run>> Engine::Impl::load(Ptr self, std::string id) {
@@ -92,16 +100,18 @@ net::Task<Result<Run>> Engine::Impl::cancel(Ptr self, Caller caller, std::string
 }
 
 net::Task<Result<store::RunPage>> Engine::Impl::list(Ptr self, Subject subject, store::RunFilter filter,
-                                                     std::string cursor, int limit) {
+                                                     std::string cursor, int limit, bool approvable) {
   limit = std::clamp(limit, 1, kMaxPage);
-  const bool all = subject.admin || subject.auditor || filter.requester == subject.user;
+  const bool all = !approvable && (subject.admin || subject.auditor || filter.requester == subject.user);
+  if (approvable) filter.states = {RunState::pending_approval};
   store::RunPage page;
   page.next_cursor = std::move(cursor);
   std::map<std::string, bool, std::less<>> runs_there;  // the answer of a workload holds for the whole list
   const auto visible = [&](const Run& run) {
+    if (approvable) return self->may_approve(subject, run);
     if (all || run.requester == subject.user) return true;
     const auto [it, fresh] = runs_there.try_emplace(workload_key(run.workload), false);
-    if (fresh) it->second = self->may_run_on(subject, run.workload);
+    if (fresh) it->second = self->may_see(subject, run);
     return it->second;
   };
   for (int reads = 0; reads < (all ? 1 : kMaxReads); ++reads) {

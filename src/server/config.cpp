@@ -10,11 +10,14 @@
 #include "core/text.hpp"
 #include "core/yaml.hpp"
 #include "fs/files.hpp"
+#include "hooks/deliverer.hpp"
+#include "hooks/message.hpp"
 
 namespace oddjob::server {
 namespace {
 
 constexpr std::size_t kMaxConfigBytes = 1U << 20U;
+constexpr std::size_t kMaxHooks = 20;
 
 using Setter = std::function<Result<>(ServerConfig&, const json::value&)>;
 struct Key {
@@ -104,6 +107,94 @@ Setter words(std::vector<std::string> ServerConfig::*field) {
   };
 }
 
+// A list of lists of names; in an environment variable "ann,a.smith;bob,robert".
+Setter sets(std::vector<std::vector<std::string>> ServerConfig::*field) {
+  return [field](ServerConfig& c, const json::value& v) -> Result<> {
+    constexpr std::string_view kWanted = "a list of lists of at least two names";
+    std::vector<std::vector<std::string>> out;
+    const auto add = [&](std::vector<std::string> names) {
+      for (auto& n : names) n = std::string(trim(n));
+      if (names.size() < 2 || std::ranges::any_of(names, [](const std::string& n) { return n.empty(); }))
+        return false;
+      out.push_back(std::move(names));
+      return true;
+    };
+    if (v.is_string()) {
+      for (const auto& set : split(sv(v.get_string()), ';'))
+        if (!trim(set).empty() && !add(split(set, ','))) return bad(std::string(kWanted), v);
+    } else if (v.is_array()) {
+      for (const auto& set : v.get_array()) {
+        std::vector<std::string> names;
+        if (!set.is_array()) return bad(std::string(kWanted), v);
+        for (const auto& name : set.get_array()) {
+          if (!name.is_string()) return bad(std::string(kWanted), v);
+          names.emplace_back(sv(name.get_string()));
+        }
+        if (!add(std::move(names))) return bad(std::string(kWanted), v);
+      }
+    } else {
+      return bad(std::string(kWanted), v);
+    }
+    c.*field = std::move(out);
+    return {};
+  };
+}
+
+Result<HookConfig> read_hook(const json::value& v) {
+  HookConfig hook;
+  if (!v.is_object()) return bad("a webhook with name, url and secretFile", v);
+  for (const auto& [key, value] : v.get_object()) {
+    const std::string_view name = key;
+    if (name == "events") {
+      if (!value.is_array()) return bad("events: a list of types of events", value);
+      for (const auto& item : value.get_array()) {
+        const auto known = hooks::event_types();
+        if (!item.is_string() || std::ranges::find(known, sv(item.get_string())) == known.end())
+          return bad("events: " + join(std::vector<std::string>(known.begin(), known.end()), ", "), item);
+        hook.events.emplace_back(sv(item.get_string()));
+      }
+      continue;
+    }
+    if (!value.is_string()) return bad(fmt::format("{}: text", name), value);
+    const std::string text(sv(value.get_string()));
+    if (name == "name") {
+      hook.name = text;
+    } else if (name == "url") {
+      OJ_CHECK(hooks::check_url(text));
+      hook.url = text;
+    } else if (name == "secretFile") {
+      hook.secret_file = text;
+    } else if (name == "caFile") {
+      hook.ca_file = text;
+    } else if (name == "timeout") {
+      OJ_TRY(hook.timeout, parse_duration(text));
+      if (hook.timeout > std::chrono::minutes(1)) return bad("timeout: at most 1m", value);
+    } else {
+      return bad("name, url, secretFile, caFile, events or timeout", json::value(json::string(key)));
+    }
+  }
+  if (!is_dns_label(hook.name)) return bad("name: lower-case letters, digits and dashes", v);
+  if (hook.url.empty()) return bad("url", v);
+  if (hook.secret_file.empty()) return bad("secretFile: what is told is signed", v);
+  return hook;
+}
+
+Setter hook_list(std::vector<HookConfig> ServerConfig::*field) {
+  return [field](ServerConfig& c, const json::value& v) -> Result<> {
+    if (!v.is_array()) return bad("a list of webhooks", v);
+    std::vector<HookConfig> out;
+    for (const auto& item : v.get_array()) {
+      OJ_TRY(auto hook, read_hook(item));
+      if (std::ranges::any_of(out, [&](const HookConfig& h) { return h.name == hook.name; }))
+        return bad("names that differ", item);
+      out.push_back(std::move(hook));
+    }
+    if (out.size() > kMaxHooks) return bad(fmt::format("at most {} webhooks", kMaxHooks), v);
+    c.*field = std::move(out);
+    return {};
+  };
+}
+
 const std::vector<Key>& keys() {
   using C = ServerConfig;
   static const std::vector<Key> table = {
@@ -123,6 +214,10 @@ const std::vector<Key>& keys() {
        words(&C::token_review_audiences)},
       {"auth.adminTeams", "teams whose members are admins", words(&C::admin_teams)},
       {"auth.auditorTeams", "teams whose members may read the whole audit", words(&C::auditor_teams)},
+      {"auth.aliases", "lists of user names that are one person, for approvals", sets(&C::aliases)},
+      {"runs.pendingJobs", "suspended: a run that waits for approval has its Job already; deferred: it is made then",
+       one_of(&C::pending_jobs, {"suspended", "deferred"})},
+      {"hooks", "webhooks that are told of runs; in the file only", hook_list(&C::hooks)},
       {"limits.maxActiveRuns", "runs under way at once; more get 429", number(&C::max_active_runs, 1, 100000)},
       {"limits.maxStreamsPerSubject", "open streams of one caller", number(&C::max_streams_per_subject, 1, 10000)},
       {"limits.maxLogBytes", "bytes of log kept of one run", number(&C::max_log_bytes, 1024, 1LL << 40)},

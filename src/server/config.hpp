@@ -14,6 +14,13 @@
 
 namespace oddjob::server {
 
+// A webhook, as it is configured (docs/webhooks.md).
+struct HookConfig {
+  std::string name, url, secret_file, ca_file;
+  std::vector<std::string> events;  // empty: all
+  Duration timeout = std::chrono::seconds(10);
+};
+
 struct ServerConfig {
   std::string listen_address = "127.0.0.1";   // or unix:/path
   int listen_port = 8080;                     // 0: any free one
@@ -25,6 +32,9 @@ struct ServerConfig {
   std::string static_tokens_file;
   bool token_review = true;
   std::vector<std::string> token_review_audiences, admin_teams, auditor_teams;
+  std::vector<std::vector<std::string>> aliases;  // user names that are one person
+  std::string pending_jobs = "suspended";         // or "deferred"
+  std::vector<HookConfig> hooks;
   int max_active_runs = 1000;
   int max_streams_per_subject = 100;
   std::int64_t max_log_bytes = 1LL << 30;

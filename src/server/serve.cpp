@@ -14,12 +14,16 @@
 #include "server/certificate.hpp"
 #include "runs/engine.hpp"
 #include "fs/files.hpp"
+#include "hooks/deliverer.hpp"
+#include "hooks/message.hpp"
 #include "store/store.hpp"
 
 namespace oddjob::server {
 namespace {
 
 constexpr Duration kCertificateEvery = std::chrono::seconds(10);
+constexpr std::size_t kMaxPem = 1U << 20U;
+constexpr std::size_t kMaxSecret = 64U << 10U;
 constexpr Duration kConnectRetry = std::chrono::seconds(2);
 
 // What may be shown of an error in the server's own log.
@@ -53,6 +57,7 @@ struct Server::Impl {
   net::BlockingPool db;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<kube::Client> client;
+  std::unique_ptr<hooks::Deliverer> hooks;
   std::unique_ptr<runs::Engine> engine;
   std::unique_ptr<auth::Authenticator> authenticator;
   std::unique_ptr<api::Api> api;
@@ -88,6 +93,24 @@ struct Server::Impl {
     return options;
   }
 
+  [[nodiscard]] Result<std::vector<hooks::Hook>> hook_list() const {
+    std::vector<hooks::Hook> out;
+    for (const auto& c : config.hooks) {
+      hooks::Hook hook;
+      hook.name = c.name;
+      hook.url = c.url;
+      hook.events = c.events;
+      hook.timeout = c.timeout;
+      OJ_TRY(const auto secret, fs::read_file(c.secret_file, kMaxSecret, "config.secret_unreadable"));
+      OJ_TRY(hook.secrets, hooks::parse_secrets(secret, c.secret_file));
+      if (!c.ca_file.empty()) {
+        OJ_TRY(hook.ca_pem, fs::read_file(c.ca_file, kMaxPem, "config.tls_unreadable"));
+      }
+      out.push_back(std::move(hook));
+    }
+    return out;
+  }
+
   Result<> assemble() {
     store::StoreOptions store_options;
     store_options.url = config.database_url;
@@ -100,6 +123,14 @@ struct Server::Impl {
     engine_options.max_active_runs = static_cast<std::size_t>(config.max_active_runs);
     engine_options.max_log_bytes = static_cast<std::size_t>(config.max_log_bytes);
     engine_options.namespaces = config.namespaces;
+    OJ_TRY(auto told, hook_list());
+    hooks = std::make_unique<hooks::Deliverer>(loop, *store, db, std::move(told));
+    engine_options.on_record = [this] { hooks->poke(); };
+    engine_options.aliases = config.aliases;
+    engine_options.defer_pending = config.pending_jobs == "deferred";
+    engine_options.known = [this](const Subject& s) {
+      return authenticator ? authenticator->known(s) : std::optional(s);
+    };
     engine = std::make_unique<runs::Engine>(loop, *client, *store, db, engine_options);
 
     auth::AuthOptions auth_options;
@@ -117,6 +148,7 @@ struct Server::Impl {
     api = std::make_unique<api::Api>(*engine, *store, db, *authenticator, std::move(api_options));
 
     OJ_TRY(auto options, http_options());
+    hooks->start();
     http = std::make_unique<net::HttpServer>(
         loop, std::move(options),
         [this](const net::ServerRequest& request, net::ResponseWriter& out) { return api->handle(request, out); },
@@ -209,6 +241,7 @@ net::Task<> Server::stop() {
   impl_->stopped.notify_all();
   co_await impl_->http->shutdown(impl_->config.shutdown_grace);
   co_await impl_->engine->stop();
+  co_await impl_->hooks->stop();
   const auto deadline = std::chrono::steady_clock::now() + kConnectRetry * 2;
   while (!(impl_->connect_ended && impl_->following_ended) && std::chrono::steady_clock::now() < deadline) {
     const auto seen = impl_->connected.ticket();

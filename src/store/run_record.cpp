@@ -61,6 +61,7 @@ Result<json::object> object_of(std::string_view text, std::string_view id) {
 std::string run_document(const Run& r) {
   json::object o;
   o["requesterTeams"] = strings(r.requester_teams);
+  o["requesterHow"] = to_string(r.requester_how);
   o["command"] = strings(r.command);
   o["container"] = r.container;
   o["image"] = r.image;
@@ -76,16 +77,51 @@ std::string run_document(const Run& r) {
   o["cancelRequested"] = r.cancel_requested;
   o["cancelledBy"] = r.cancelled_by;
   o["logComplete"] = r.log_complete;
+  if (r.approval.required > 0) {
+    o["approval"] = {{"required", r.approval.required},
+                     {"teams", strings(r.approval.teams)},
+                     {"users", strings(r.approval.users)},
+                     {"expiresUs", r.approval.expires.time_since_epoch().count()},
+                     {"deferred", r.approval.deferred}};
+  }
+  if (r.break_glass) o["breakGlass"] = true;
+  o["released"] = r.released;
   if (r.started) o["startedUs"] = r.started->time_since_epoch().count();
   if (r.finished) o["finishedUs"] = r.finished->time_since_epoch().count();
   return text_of(o);
 }
 
-std::string run_manifest(const Run& r) { return text_of(json::object{{"job", r.job}, {"report", r.report}}); }
+std::string run_manifest(const Run& r) {
+  json::object o{{"job", r.job}, {"report", r.report}};
+  if (r.approval.required > 0) {
+    o["policy"] = r.approval.policy;
+    o["diff"] = r.approval.diff;
+  }
+  return text_of(o);
+}
+
+std::string approval_document(const Approval& a) {
+  return text_of(json::object{{"teams", strings(a.teams)},
+                              {"how", to_string(a.how)},
+                              {"channel", a.channel},
+                              {"from", a.from},
+                              {"reason", a.reason}});
+}
+
+Result<> read_approval_document(std::string_view text, Approval& a) {
+  OJ_TRY(const auto o, object_of(text, "approval"));
+  a.teams = strings_at(o, "teams");
+  a.how = parse_auth_method(string_at(o, "how")).value_or(AuthMethod::static_token);
+  a.channel = string_at(o, "channel");
+  a.from = string_at(o, "from");
+  a.reason = string_at(o, "reason");
+  return {};
+}
 
 Result<> read_run_document(std::string_view text, Run& r) {
   OJ_TRY(auto o, object_of(text, r.id));
   r.requester_teams = strings_at(o, "requesterTeams");
+  r.requester_how = parse_auth_method(string_at(o, "requesterHow")).value_or(AuthMethod::internal);
   r.command = strings_at(o, "command");
   r.container = string_at(o, "container");
   r.image = string_at(o, "image");
@@ -103,6 +139,17 @@ Result<> read_run_document(std::string_view text, Run& r) {
   r.cancel_requested = bool_at(o, "cancelRequested");
   r.cancelled_by = string_at(o, "cancelledBy");
   r.log_complete = bool_at(o, "logComplete");
+  if (const auto* found = o.if_contains("approval"); found != nullptr && found->is_object()) {
+    const auto& approval = found->get_object();
+    r.approval.required = static_cast<int>(int_at(approval, "required").value_or(0));
+    r.approval.teams = strings_at(approval, "teams");
+    r.approval.users = strings_at(approval, "users");
+    r.approval.expires = time_at(approval, "expiresUs").value_or(Time{});
+    r.approval.deferred = bool_at(approval, "deferred");
+  }
+  r.break_glass = bool_at(o, "breakGlass");
+  // Records of before this field was there: their Jobs may have been released.
+  r.released = !o.contains("released") || bool_at(o, "released");
   r.started = time_at(o, "startedUs");
   r.finished = time_at(o, "finishedUs");
   return {};
@@ -114,6 +161,10 @@ Result<> read_run_manifest(std::string_view text, Run& r) {
   if (auto* report = o.if_contains("report"); report != nullptr && report->is_array()) {
     r.report = std::move(report->get_array());
   }
+  if (auto* policy = o.if_contains("policy"); policy != nullptr && policy->is_object()) {
+    r.approval.policy = std::move(policy->get_object());
+  }
+  r.approval.diff = string_at(o, "diff");
   return {};
 }
 

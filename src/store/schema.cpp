@@ -55,7 +55,21 @@ Script first_tables(const Dialect& d) {
   return s;
 }
 
-constexpr std::array kMigrations = {&first_tables};
+// Who said yes to what, and how far each webhook has been told.
+Script approvals_and_hooks(const Dialect& d) {
+  Script s = {
+      "CREATE TABLE approvals ("
+      " run_id TEXT NOT NULL REFERENCES runs (id), subject TEXT NOT NULL, place BIGINT NOT NULL,"
+      " digest TEXT NOT NULL, approved_us BIGINT NOT NULL, document TEXT NOT NULL,"
+      " PRIMARY KEY (run_id, subject))",
+      // docs/webhooks.md: the audit is the queue, this is where each reader is in it.
+      "CREATE TABLE hook_cursors (hook TEXT NOT NULL PRIMARY KEY, seq BIGINT NOT NULL)",
+  };
+  for (auto& t : d.refuse_changes("approvals")) s.push_back(std::move(t));
+  return s;
+}
+
+constexpr std::array kMigrations = {&first_tables, &approvals_and_hooks};
 
 // 0: a new, empty database.
 Result<long long> present_version(Database& db) {

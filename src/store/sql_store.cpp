@@ -159,6 +159,7 @@ class SqlStore final : public Store {
             .in(manifest)
             .run();
       }
+      if (!run.approvals.empty()) OJ_CHECK(add_approvals(run));
       for (auto& e : events) {
         if (e.run_id.empty()) e.run_id = run.id;
         OJ_CHECK(audit_.append(std::move(e)));
@@ -217,6 +218,7 @@ class SqlStore final : public Store {
         page.runs.push_back(std::move(run));
       }
       if (more) page.next_cursor = encode_cursor(page.runs.back().id);
+      for (auto& run : page.runs) OJ_CHECK(read_approvals(run));
       return page;
     });
   }
@@ -231,6 +233,7 @@ class SqlStore final : public Store {
         OJ_TRY(auto run, reader.run());
         out.push_back(std::move(run));
       }
+      for (auto& run : out) OJ_CHECK(read_approvals(run));
       return out;
     });
   }
@@ -269,6 +272,33 @@ class SqlStore final : public Store {
   }
   Result<std::optional<LogCursor>> log_cursor(std::string_view run_id, std::string_view pod_uid) override {
     return logs_.cursor(run_id, pod_uid);
+  }
+
+  Result<std::optional<std::int64_t>> hook_cursor(std::string_view hook) override {
+    return db_->read("reading a webhook's place", [&]() -> Result<std::optional<std::int64_t>> {
+      long long seq = 0;
+      Query q(db_->statements(), "SELECT seq FROM hook_cursors WHERE hook = :hook");
+      if (!q.in(hook).out(seq).one()) return std::nullopt;
+      return seq;
+    });
+  }
+  Result<> set_hook_cursor(std::string_view hook, std::int64_t seq) override {
+    return db_->write("keeping a webhook's place", "set_hook_cursor", [&]() -> Result<> {
+      Query(db_->statements(),
+            "INSERT INTO hook_cursors (hook, seq) VALUES (:hook, :seq) ON CONFLICT (hook) DO UPDATE SET seq = "
+            "excluded.seq WHERE hook_cursors.seq < excluded.seq")
+          .in(hook)
+          .in(seq)
+          .run();
+      return {};
+    });
+  }
+  Result<std::int64_t> audit_end() override {
+    return db_->read("reading the end of the audit", [&]() -> Result<std::int64_t> {
+      long long seq = 0;
+      Query(db_->statements(), "SELECT seq FROM audit_head WHERE id = 1").out(seq).one();
+      return seq;
+    });
   }
 
   // A commit, because only that says whether the disk takes one. Not a fault
@@ -318,7 +348,54 @@ class SqlStore final : public Store {
     q.in(id);
     reader.bind(q);
     if (!q.one()) return fail(no_such_run(id));
-    return reader.run();
+    OJ_TRY(auto run, reader.run());
+    OJ_CHECK(read_approvals(run));
+    return run;
+  }
+
+  // Inside a write(): those that are not stored yet.
+  Result<> add_approvals(const Run& run) {
+    long long stored = 0;
+    Query(db_->statements(), "SELECT COUNT(*) FROM approvals WHERE run_id = :id").in(run.id).out(stored).one();
+    for (auto place = static_cast<std::size_t>(stored); place < run.approvals.size(); ++place) {
+      const Approval& a = run.approvals[place];
+      const auto added =
+          Query(db_->statements(),
+                "INSERT INTO approvals (run_id, subject, place, digest, approved_us, document)"
+                " VALUES (:run, :subject, :place, :digest, :at, :document)"
+                " ON CONFLICT (run_id, subject) DO NOTHING")
+              .in(run.id)
+              .in(clean(a.subject))
+              .in(static_cast<std::int64_t>(place))
+              .in(a.digest)
+              .in(a.at.time_since_epoch().count())
+              .in(approval_document(a))
+              .run();
+      if (added != 1) {
+        return fail(Errc::conflict, "store.already_approved",
+                    printable(a.subject, 100) + " has approved run " + run.id + " already");
+      }
+    }
+    return {};
+  }
+
+  // Inside a read() or write().
+  Result<> read_approvals(Run& run) {
+    if (run.approval.required == 0) return {};
+    std::string subject, digest, document;
+    long long at = 0;
+    Query q(db_->statements(),
+            "SELECT subject, digest, approved_us, document FROM approvals WHERE run_id = :id ORDER BY place");
+    q.in(run.id).out(subject).out(digest).out(at).out(document);
+    while (q.next()) {
+      Approval a;
+      a.subject = subject;
+      a.digest = digest;
+      a.at = Time(std::chrono::microseconds(at));
+      OJ_CHECK(read_approval_document(document, a));
+      run.approvals.push_back(std::move(a));
+    }
+    return {};
   }
 
   Result<std::string> full_id(std::string_view short_id) {

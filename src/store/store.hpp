@@ -91,7 +91,10 @@ class Store {
                                      std::string_view request_digest, AuditEvent event) = 0;
   // Replaces the run where its stored version is run.version, stores version+1
   // and returns it; appends the events in the same transaction.
-  // A null job leaves the stored job and report as they are.
+  // A null job leaves the stored job and report as they are. Approvals that
+  // run.approvals has beyond the stored ones are added; a stored one is never
+  // changed ("store.already_approved", kind conflict, for a second one of the
+  // same subject).
   virtual Result<Run> update_run(Run run, std::vector<AuditEvent> events) = 0;
   // Full id, or its last 8 characters if unique ("store.ambiguous" otherwise).
   virtual Result<Run> get_run(std::string_view id) = 0;
@@ -116,6 +119,13 @@ class Store {
                                        std::size_t max_bytes) = 0;
   virtual Result<std::int64_t> log_length(std::string_view run_id) = 0;
   virtual Result<std::optional<LogCursor>> log_cursor(std::string_view run_id, std::string_view pod_uid) = 0;
+
+  // How far a webhook has been told of the audit; nullopt: it is new.
+  virtual Result<std::optional<std::int64_t>> hook_cursor(std::string_view hook) = 0;
+  // Moves it on, never back.
+  virtual Result<> set_hook_cursor(std::string_view hook, std::int64_t seq) = 0;
+  // The seq of the last audit record; 0 when there is none.
+  virtual Result<std::int64_t> audit_end() = 0;
 
   virtual Result<> ping() = 0;  // can it be written to?
 };

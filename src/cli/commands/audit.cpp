@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "cli/audit_file.hpp"
+#include "cli/audit_words.hpp"
 #include "cli/command.hpp"
 #include "core/text.hpp"
 #include "core/words.hpp"
@@ -57,6 +58,17 @@ net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const 
   const auto format = invocation.format();
   if (format == Format::json || format == Format::yaml) {
     print_value(json::object{{"items", std::move(items)}}, format);
+    co_return 0;
+  }
+  if (format == Format::jsonl) {
+    for (const auto& e : items) write_out(json::serialize(e) + "\n");
+    co_return 0;
+  }
+  if (!flags.run.empty()) {
+    // One run's story, to be read.
+    for (const auto& e : items)
+      write_out(fmt::format("{}  {} {}.\n", get_string(e, {"time"}).substr(0, 19), printable(get_string(e, {"actor"}), 100),
+                            audit_words(e)));
     co_return 0;
   }
   Table table({"SEQ", "TIME", "TYPE", "ACTOR", "RUN", "DETAIL"});
@@ -151,7 +163,7 @@ void add_audit(CLI::App& app, Invocation& invocation) {
     };
   };
   auto* listing = audit->add_subcommand("list", "List the last records, the newest at the end")->fallthrough();
-  listing->add_option("--run", flags->run, "Only of this run");
+  listing->add_option("--run", flags->run, "The story of this run, in words");
   listing->add_option("--actor", flags->actor, "Only by this user");
   listing->add_option("--type", flags->type, "Only of this type, such as run.refused");
   listing->add_option("--limit", flags->limit, "The last so many (default 100)")

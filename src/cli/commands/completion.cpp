@@ -111,6 +111,9 @@ std::vector<std::string> candidates(const CLI::App& app, Invocation invocation) 
     q.add("limit", "1000");
     if (settings) q.add("namespace", settings->name_space.empty() ? "default" : settings->name_space);
     out = from_server(invocation, "/api/v1/workloads?" + q.encode(), "workload", name == "run");
+  } else if ((name == "approve" || name == "deny") && first) {
+    out = from_server(invocation, "/api/v1/runs?approvable=true&limit=20", "id", false);
+    for (auto& id : out) id = short_run_id(id);
   } else if (place.option == "--run" || ((name == "logs" || name == "show" || name == "cancel") && first)) {
     out = from_server(invocation, "/api/v1/runs?limit=20", "id", false);
     for (auto& id : out) id = short_run_id(id);

@@ -4,20 +4,13 @@
 #include <CLI/CLI.hpp>
 
 #include "cli/command.hpp"
+#include "cli/run_text.hpp"
 #include "core/text.hpp"
 #include "core/words.hpp"
 #include "net/http.hpp"
 
 namespace oddjob::cli {
 namespace {
-
-std::string command_line(const json::value& run) {
-  std::vector<std::string> argv;
-  if (const auto* words = find_array(run, {"command"}))
-    for (const auto& w : *words)
-      if (w.is_string()) argv.emplace_back(sv(w.get_string()));
-  return quote_posix_words(argv);
-}
 
 std::string exit_text(const json::value& run) {
   const auto code = get_int(run, {"exitCode"});
@@ -86,45 +79,6 @@ net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const 
   co_return 0;
 }
 
-std::string describe(const json::value& run) {
-  std::string out;
-  const auto row = [&](std::string_view name, std::string_view value) {
-    if (!value.empty()) out += fmt::format("{:<12} {}\n", fmt::format("{}:", name), printable(value, 2000));
-  };
-  row("Run", get_string(run, {"id"}));
-  row("State", get_string(run, {"state"}));
-  row("Progress", get_string(run, {"progress"}));
-  row("Exit code", exit_text(run));
-  row("Result", get_string(run, {"resultReason"}));
-  row("Message", get_string(run, {"message"}));
-  row("Workload", fmt::format("{} in {}", get_string(run, {"workload"}), get_string(run, {"namespace"})));
-  row("Command", command_line(run));
-  row("Reason", get_string(run, {"reason"}));
-  row("Requester", get_string(run, {"requester"}));
-  row("Cancelled by", get_string(run, {"cancelledBy"}));
-  row("Container", get_string(run, {"container"}));
-  row("Image", get_string(run, {"image"}));
-  row("Job", get_string(run, {"jobName"}));
-  row("Digest", get_string(run, {"digest"}));
-  row("Created", get_string(run, {"createdAt"}));
-  row("Started", get_string(run, {"startedAt"}));
-  row("Finished", get_string(run, {"finishedAt"}));
-  row("Log", fmt::format("{} bytes{}", get_int(run, {"logBytes"}).value_or(0),
-                         get_bool(run, {"logComplete"}) ? ", complete" : ""));
-  if (const auto* report = find_array(run, {"report"}); report != nullptr && !report->empty()) {
-    out += "Changes from the workload:\n";
-    for (const auto& item : *report) {
-      if (const auto warning = get_string(item, {"warning"}); !warning.empty())
-        out += fmt::format("  warning: {}\n", printable(warning, 500));
-      else
-        out += fmt::format("  {} {}: {}\n", get_string(item, {"action"}),
-                           printable(get_string(item, {"path"}), 200),
-                           printable(get_string(item, {"reason"}), 500));
-    }
-  }
-  return out;
-}
-
 net::Task<Result<int>> show(ApiClient& api, const Invocation& invocation, std::string id) {
   OJ_CO_TRY(const auto run, co_await api.call("GET", "/api/v1/runs/" + net::percent_encode(id)));
   const auto format = invocation.format();
@@ -133,7 +87,7 @@ net::Task<Result<int>> show(ApiClient& api, const Invocation& invocation, std::s
   else if (format == Format::name)
     write_out(fmt::format("run/{}\n", get_string(run, {"id"})));
   else
-    write_out(describe(run));
+    write_out(describe(run) + describe_changes(run));
   co_return 0;
 }
 

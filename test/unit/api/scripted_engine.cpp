@@ -59,6 +59,23 @@ net::Task<Result<Run>> Engine::cancel(const Caller& caller, std::string run_id) 
   co_return impl_->script.store->update_run(std::move(run), {});
 }
 
+net::Task<Result<Run>> Engine::approve(const Caller& caller, std::string run_id, std::string digest,
+                                       std::string reason) {
+  impl_->script.callers.push_back(caller);
+  impl_->script.said = {digest, reason};
+  OJ_CO_TRY(auto run, co_await get(caller, std::move(run_id)));
+  co_return run;
+}
+net::Task<Result<Run>> Engine::deny(const Caller& caller, std::string run_id, std::string reason) {
+  impl_->script.callers.push_back(caller);
+  impl_->script.said = {"", reason};
+  OJ_CO_TRY(auto run, co_await get(caller, std::move(run_id)));
+  co_return run;
+}
+bool Engine::may_approve(const Caller& caller, const Run& run) const {
+  return caller.subject.user != run.requester;
+}
+
 net::Task<Result<Run>> Engine::get(const Caller& caller, std::string run_id) {
   auto& s = impl_->script;
   if (s.error) co_return fail(*s.error);
@@ -69,7 +86,8 @@ net::Task<Result<Run>> Engine::get(const Caller& caller, std::string run_id) {
 }
 
 net::Task<Result<store::RunPage>> Engine::list(const Caller&, store::RunFilter filter, std::string cursor,
-                                               int limit) {
+                                               int limit, bool approvable) {
+  impl_->script.approvable = approvable;
   if (impl_->script.error) co_return fail(*impl_->script.error);
   co_return impl_->script.store->list_runs(filter, cursor, limit);
 }

@@ -53,6 +53,13 @@ class FailingStore final : public store::Store {
   Result<std::optional<store::LogCursor>> log_cursor(std::string_view id, std::string_view pod) override {
     return real->log_cursor(id, pod);
   }
+  Result<std::optional<std::int64_t>> hook_cursor(std::string_view hook) override {
+    return real->hook_cursor(hook);
+  }
+  Result<> set_hook_cursor(std::string_view hook, std::int64_t seq) override {
+    return real->set_hook_cursor(hook, seq);
+  }
+  Result<std::int64_t> audit_end() override { return real->audit_end(); }
   Result<> ping() override { return real->ping(); }
 
  private:

@@ -157,10 +157,6 @@ TEST_F(EngineTest, ARefusalIsAuditedAndStartsNothing) {
   const auto none = submit(missing);
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, "workload.not_found");
-  cluster.put_deployment({{"oddjob.dev/allowed-users", "ann"}, {"oddjob.dev/approval", "required"}});
-  const auto approval = submit();
-  ASSERT_FALSE(approval);
-  EXPECT_EQ(approval.error().code, "approval.unsupported");
   cluster.put_deployment({});
   const auto closed = submit();
   ASSERT_FALSE(closed);
@@ -169,12 +165,12 @@ TEST_F(EngineTest, ARefusalIsAuditedAndStartsNothing) {
   store::AuditFilter f;
   f.type = "run.refused";
   const auto events = store_->list_audit(f, 100).value();
-  ASSERT_EQ(events.size(), 5U);
+  ASSERT_EQ(events.size(), 4U);
   EXPECT_EQ(events[0].actor, "bob");
   EXPECT_EQ(get_string(events[0].detail, {"code"}), "policy.not_allowed");
   EXPECT_EQ(cluster.jobs_made, 0);
   EXPECT_TRUE(store_->unfinished_runs()->empty());
-  EXPECT_EQ(engine->stats().refused, 5U);
+  EXPECT_EQ(engine->stats().refused, 4U);
 }
 
 TEST_F(EngineTest, ADatabaseThatTakesNothingRefusesTheRunAndTheClusterIsNotTouched) {

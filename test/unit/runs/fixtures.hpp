@@ -30,6 +30,21 @@ inline Run starting() {
 inline Run recorded() {
   Run r = starting();
   r.job_uid = "job-uid";
+  r.released = true;
+  return r;
+}
+// Its Job is there; OddJob has not said yet that it may start.
+inline Run unreleased() {
+  Run r = recorded();
+  r.released = false;
+  return r;
+}
+inline Run pending() {
+  Run r = unreleased();
+  r.state = RunState::pending_approval;
+  r.approval.required = 2;
+  r.approval.teams = {"sre"};
+  r.approval.expires = kNow + std::chrono::hours(24);
   return r;
 }
 inline Run running() {

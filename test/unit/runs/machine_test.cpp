@@ -273,8 +273,8 @@ TEST(Machine, AnEndWhosePodHasNotSpokenIsLookedAtAndWaitedFor) {
 TEST(Machine, CancelWorksInEveryState) {
   auto awaiting = starting();
   awaiting.state = RunState::pending_approval;
+  awaiting.approval = pending().approval;
   check({
-      {"pending approval waits", awaiting, absent(), Kind::none},
       {"pending approval", cancelled(awaiting), absent(), Kind::finish, RunState::cancelled},
       {"pending approval, suspended Job", cancelled(awaiting), seen(job()), Kind::delete_job},
       {"no pod yet", cancelled(recorded()), seen(released()), Kind::delete_job},
@@ -403,6 +403,135 @@ TEST(Machine, NeverTwiceWhateverIsSeen) {
     }
   }
   EXPECT_EQ(combinations, 8 * 8 * 6 * 32);
+}
+
+Run deferred(Run r) {
+  r.approval.deferred = true;
+  r.job_uid.clear();
+  return r;
+}
+Run unrecorded(Run r) {
+  r.job_uid.clear();
+  return r;
+}
+json::value edited(json::value v) {
+  ensure(v, {"metadata", "generation"}) = 2;
+  return v;
+}
+
+TEST(Machine, ARunThatWaitsForApproval) {
+  using std::chrono::hours;
+  const auto denied_by_bob = with_result(pending(), reasons::kApprovalDenied);
+  check({
+      {"looks first", pending(), seen_nothing(), Kind::look},
+      {"has its Job made", unrecorded(pending()), absent(), Kind::create_job},
+      {"however long that takes", unrecorded(pending()), absent(), Kind::create_job, {}, {}, hours(23)},
+      {"records it", unrecorded(pending()), seen(job()), Kind::record_job},
+      {"a name that is taken", unrecorded(pending()), foreign(), Kind::finish, RunState::failed,
+       reasons::kJobNameTaken},
+      {"refused by quota", unrecorded(pending()), create_failed(Errc::forbidden, "kube.quota", "exceeded"),
+       Kind::finish, RunState::failed, reasons::kCreateRefused},
+      {"then waits", pending(), seen(job()), Kind::none},
+      {"until it expires", pending(), seen(job()), Kind::record_result, RunState::expired,
+       reasons::kApprovalExpired, hours(24)},
+      {"also where the cluster cannot be seen", pending(), seen_nothing(), Kind::record_result, RunState::expired,
+       reasons::kApprovalExpired, hours(24)},
+      {"expired: its Job goes", with_result(pending(), reasons::kApprovalExpired), seen(job()), Kind::delete_job},
+      {"then it ends", with_result(pending(), reasons::kApprovalExpired), gone(seen(job())), Kind::finish,
+       RunState::expired, reasons::kApprovalExpired},
+      {"denied: its Job goes", denied_by_bob, seen(job()), Kind::delete_job},
+      {"denied, being deleted", denied_by_bob, seen(deleting(job())), Kind::none},
+      {"denied, and gone", denied_by_bob, gone(seen(job())), Kind::finish, RunState::denied,
+       reasons::kApprovalDenied},
+      {"denied before its Job was recorded", unrecorded(denied_by_bob), seen(job()), Kind::delete_job},
+      {"denied before its Job was made", unrecorded(denied_by_bob), absent(), Kind::finish, RunState::denied,
+       reasons::kApprovalDenied},
+      {"cancelled", cancelled(pending()), seen(job()), Kind::delete_job},
+      {"cancelled and gone", cancelled(pending()), gone(seen(job())), Kind::finish, RunState::cancelled},
+      {"unsuspended by somebody", pending(), seen(released()), Kind::record_result, RunState::denied,
+       reasons::kJobTampered},
+      {"and its pod runs: the log is evidence", pending(), seen(released(), {pod_running()}), Kind::follow_log},
+      {"changed, still suspended", pending(), seen(edited(job())), Kind::record_result, RunState::denied,
+       reasons::kJobTampered},
+      {"ended behind our back", pending(), seen(complete()), Kind::record_result, RunState::denied,
+       reasons::kJobTampered},
+      {"deleted", pending(), gone(seen(job())), Kind::record_result, RunState::denied, reasons::kJobDeleted},
+      {"replaced", pending(), foreign(), Kind::record_result, RunState::denied, reasons::kJobDeleted},
+      {"tampering recorded: it is deleted", with_result(pending(), reasons::kJobTampered), seen(released()),
+       Kind::delete_job},
+  });
+}
+
+TEST(Machine, WithDeferredCreationNothingIsMadeBeforeTheYes) {
+  using std::chrono::hours;
+  check({
+      {"waits without a look", deferred(pending()), seen_nothing(), Kind::none},
+      {"expires", deferred(pending()), absent(), Kind::record_result, RunState::expired,
+       reasons::kApprovalExpired, hours(24)},
+      {"cancelled", cancelled(deferred(pending())), absent(), Kind::finish, RunState::cancelled},
+      {"denied", with_result(deferred(pending()), reasons::kApprovalDenied), absent(), Kind::finish,
+       RunState::denied, reasons::kApprovalDenied},
+  });
+}
+
+TEST(Machine, AJobStartedOrChangedBehindOddJobsBackIsStopped) {
+  auto twice = released();
+  ensure(twice, {"metadata", "generation"}) = 3;
+  auto in_queue = [](Observation o) {
+    o.queued = true;
+    return o;
+  };
+  check({
+      {"started before OddJob said so", unreleased(), seen(released()), Kind::record_result, RunState::denied,
+       reasons::kJobTampered},
+      {"its log is read first", unreleased(), seen(released(), {pod_running()}), Kind::follow_log},
+      {"and it does not count as running", unreleased(), followed(seen(released(), {pod_running()}), false),
+       Kind::record_result, RunState::denied, reasons::kJobTampered},
+      {"released by OddJob", recorded(), seen(released()), Kind::none},
+      {"changed after that", running(), followed(seen(twice, {pod_running()}), false), Kind::record_result,
+       RunState::failed, reasons::kJobTampered},
+      {"tampering recorded", with_result(running(), reasons::kJobTampered),
+       followed(seen(twice, {pod_running()}), false), Kind::delete_job},
+      {"what Kueue changes is its own matter", recorded(), in_queue(seen(twice)), Kind::none},
+      {"what does not match what was approved", unreleased(), [] {
+         auto o = seen(job());
+         o.refusal = Error{Errc::forbidden, "run.job_changed", "it differs in spec.template", {}};
+         return o;
+       }(), Kind::record_result, RunState::denied, reasons::kJobTampered},
+  });
+  EXPECT_TRUE(is_tampering({RunState::denied, {}, std::string(reasons::kJobTampered), ""}));
+  EXPECT_TRUE(is_tampering({RunState::denied, {}, std::string(reasons::kJobDeleted), ""}));
+  EXPECT_FALSE(is_tampering({RunState::lost, {}, std::string(reasons::kJobDeleted), ""}));
+  EXPECT_FALSE(is_tampering({RunState::denied, {}, std::string(reasons::kApprovalDenied), ""}));
+}
+
+TEST(Machine, WhereKueueStartsTheJobOddJobsYesComesBeforeItIsMade) {
+  const auto queued = [](Observation o) {
+    o.queued = true;
+    return o;
+  };
+  auto recovered = queued(absent());
+  recovered.recovered = true;
+  auto before = starting();
+  auto yes = starting();
+  yes.released = true;
+  check({
+      {"asks first", before, queued(absent()), Kind::release_job},
+      {"the policy says no", before, queued(refused(absent())), Kind::finish, RunState::denied,
+       reasons::kPolicyDenied},
+      {"then it is made", yes, queued(absent()), Kind::create_job},
+      {"and waits in the queue", recorded(), queued(seen(job())), Kind::none},
+      {"long, but not for ever", recorded(), queued(seen(job())), Kind::record_result, RunState::failed,
+       reasons::kStartTimeout, std::chrono::hours(24)},
+      {"after a restart, missing: not made a second time", yes, recovered, Kind::finish, RunState::lost,
+       reasons::kResultUnknown},
+  });
+}
+
+TEST(WaitingForApproval, SaysByWhomAndUntilWhen) {
+  auto r = pending();
+  r.approvals.emplace_back();
+  EXPECT_EQ(waiting_for_approval(r), "Waiting for approval by team sre (1 of 2 so far), until 2026-01-03T03:00:00Z");
 }
 
 }  // namespace

@@ -284,5 +284,65 @@ TEST_F(StoreTest, ThreadsThatDoEverythingAtOnceLeaveAValidChain) {
   EXPECT_TRUE(store_->unfinished_runs()->empty());
 }
 
+TEST_F(RunsTest, ApprovalsAreAddedAndNeverChanged) {
+  oddjob::Run r = sample_run();
+  r.state = RunState::pending_approval;
+  r.approval.required = 2;
+  r.approval.teams = {"sre"};
+  r.approval.users = {"bob"};
+  r.approval.expires = Time(std::chrono::seconds(1'800'000'000));
+  r.approval.policy = {{"oddjob.dev/approval", "2"}};
+  r.approval.diff = "- probes\n";
+  r = create(r);
+  const auto yes = [](std::string who) {
+    Approval a;
+    a.subject = std::move(who);
+    a.teams = {"sre"};
+    a.how = AuthMethod::oidc;
+    a.channel = "web";
+    a.from = "192.0.2.1";
+    a.digest = "sha256:d";
+    a.reason = "fine";
+    a.at = Time(std::chrono::microseconds(1'790'000'000'000'001));
+    return a;
+  };
+  r.approvals = {yes("bob")};
+  r = store_->update_run(r, {}).value();
+  r.approvals.push_back(yes("carl"));
+  r.state = RunState::starting;
+  r = store_->update_run(r, {}).value();
+  const auto back = store_->get_run(r.id).value();
+  EXPECT_EQ(back.approvals, (std::vector<Approval>{yes("bob"), yes("carl")}));
+  EXPECT_EQ(back.approval.required, 2);
+  EXPECT_EQ(back.approval.teams, r.approval.teams);
+  EXPECT_EQ(back.approval.users, r.approval.users);
+  EXPECT_EQ(back.approval.expires, r.approval.expires);
+  EXPECT_EQ(back.approval.policy, r.approval.policy);
+  EXPECT_EQ(back.approval.diff, r.approval.diff);
+  EXPECT_EQ(store_->list_runs({}, "", 10)->runs.at(0).approvals.size(), 2U);
+  EXPECT_EQ(store_->unfinished_runs()->at(0).approvals.size(), 2U);
+
+  auto twice = back;
+  twice.approvals.push_back(yes("bob"));
+  const auto refused = store_->update_run(twice, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "store.already_approved");
+  EXPECT_EQ(store_->get_run(r.id)->version, back.version) << "nothing of it happened";
+  for (const char* sql : {"UPDATE approvals SET subject = 'eve'", "DELETE FROM approvals"})
+    EXPECT_NE(Raw(path()).exec(sql), "") << sql;
+}
+
+TEST_F(RunsTest, AWebhooksPlaceOnlyMovesOn) {
+  EXPECT_EQ(store_->audit_end().value(), 0);
+  create(sample_run());
+  EXPECT_EQ(store_->audit_end().value(), 1);
+  EXPECT_EQ(store_->hook_cursor("chat").value(), std::nullopt);
+  ASSERT_TRUE(store_->set_hook_cursor("chat", 7));
+  EXPECT_EQ(store_->hook_cursor("chat").value(), 7);
+  ASSERT_TRUE(store_->set_hook_cursor("chat", 5));
+  EXPECT_EQ(store_->hook_cursor("chat").value(), 7);
+  EXPECT_EQ(store_->hook_cursor("tickets").value(), std::nullopt);
+}
+
 }  // namespace
 }  // namespace oddjob::store

@@ -12,7 +12,7 @@ TEST_F(StoreTest, EverythingIsThereAfterReopening) {
   auto again = store_->get_run(r.id);
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->command, r.command);
-  EXPECT_EQ(Raw(path()).one("SELECT version FROM schema_version"), "1");
+  EXPECT_EQ(Raw(path()).one("SELECT version FROM schema_version"), "2");
 }
 
 TEST_F(StoreTest, IsDurableAndReadableByTheOwnerOnly) {
