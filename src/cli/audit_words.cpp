@@ -13,9 +13,7 @@ using Detail = const json::value&;
 std::string text(Detail d, std::string_view key, std::size_t most = 500) {
   return printable(get_string(d, {key}), most);
 }
-std::string number(Detail d, std::string_view key) {
-  return std::to_string(get_int(d, {key}).value_or(0));
-}
+std::string number(Detail d, std::string_view key) { return std::to_string(get_int(d, {key}).value_or(0)); }
 // ", key words" where there is something to say.
 std::string with(std::string_view before, std::string value, std::string_view after = "") {
   return value.empty() ? std::string() : fmt::format("{}{}{}", before, value, after);
@@ -26,8 +24,8 @@ std::string identified(Detail d) {
   if (how == "token_review") how = "a Kubernetes token";
   if (how == "front_proxy") how = "the API server's front proxy";
   if (how == "oidc") how = "OpenID Connect";
-  return (how.empty() ? std::string("identified") : "identified by " + how) + with(" over ", text(d, "channel")) +
-         with(" from ", text(d, "from"));
+  return (how.empty() ? std::string("identified") : "identified by " + how) +
+         with(" over ", text(d, "channel")) + with(" from ", text(d, "from"));
 }
 std::string brief_digest(Detail d) { return text(d, "digest", 200).substr(0, 19) + "…"; }
 std::string state_words(Detail d) {
@@ -38,8 +36,8 @@ std::string state_words(Detail d) {
 }
 
 std::string requested(Detail d) {
-  std::string out = fmt::format("asked to run `{}` as {} in namespace {} runs", printable(command_line(d), 1000),
-                                text(d, "workload"), text(d, "namespace"));
+  std::string out = fmt::format("asked to run `{}` as {} in namespace {} runs",
+                                printable(command_line(d), 1000), text(d, "workload"), text(d, "namespace"));
   out += with(", because: ", text(d, "reason"));
   out += "; " + identified(d);
   if (get_bool(d, {"breakGlass"})) {
@@ -79,8 +77,8 @@ std::string denied(Detail d, bool by_oddjob) {
 std::string approved(Detail d) {
   return fmt::format("approved the Job with digest {} ({} of {} approvals{}){}; {}", brief_digest(d),
                      number(d, "approvals"), number(d, "required"),
-                     get_bool(d, {"complete"}) ? ", so it may start" : "", with(", because: ", text(d, "reason")),
-                     identified(d));
+                     get_bool(d, {"complete"}) ? ", so it may start" : "",
+                     with(", because: ", text(d, "reason")), identified(d));
 }
 
 }  // namespace
@@ -100,7 +98,8 @@ std::string audit_words(const json::value& event) {
                        text(d, "namespace"));
   if (type == "run.approved") return approved(d);
   if (type == "run.approval_refused")
-    return fmt::format("tried to {} it and was refused: {}; {}", text(d, "what"), text(d, "message"), identified(d));
+    return fmt::format("tried to {} it and was refused: {}; {}", text(d, "what"), text(d, "message"),
+                       identified(d));
   if (type == "run.denied") return denied(d, by_oddjob);
   if (type == "run.expired") return "ended the wait: " + text(d, "message");
   if (type == "run.tampered")

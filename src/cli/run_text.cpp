@@ -55,7 +55,8 @@ std::string describe(const json::value& run) {
   row("Command", command_line(run));
   row("Reason", get_string(run, {"reason"}));
   row("Requester", get_string(run, {"requester"}));
-  if (get_bool(run, {"breakGlass"})) row("Glass", "broken: started without the approval it would have needed");
+  if (get_bool(run, {"breakGlass"}))
+    row("Glass", "broken: started without the approval it would have needed");
   if (get_int(run, {"approval", "required"})) {
     row("Approvals", approvals_text(run));
     if (const auto* given = find_array(run, {"approval", "approvals"}))
@@ -89,7 +90,8 @@ std::string describe_changes(const json::value& run) {
     if (const auto warning = get_string(item, {"warning"}); !warning.empty())
       out += fmt::format("  warning: {}\n", printable(warning, 500));
     else
-      out += fmt::format("  {} {}: {}\n", get_string(item, {"action"}), printable(get_string(item, {"path"}), 200),
+      out += fmt::format("  {} {}: {}\n", get_string(item, {"action"}),
+                         printable(get_string(item, {"path"}), 200),
                          printable(get_string(item, {"reason"}), 500));
   }
   return out;

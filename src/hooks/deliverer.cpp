@@ -46,7 +46,8 @@ Result<> check_url(std::string_view url) {
   if (url.starts_with("https://") && url.size() > 8) return {};
   if (!url.starts_with(kPlain)) return bad("is not an https URL");
   const auto host = url.substr(kPlain.size(), url.substr(kPlain.size()).find_first_of(":/"));
-  const bool here = host == "127.0.0.1" || host == "localhost" || url.substr(kPlain.size()).starts_with("[::1]");
+  const bool here =
+      host == "127.0.0.1" || host == "localhost" || url.substr(kPlain.size()).starts_with("[::1]");
   return here ? Result<>() : bad("is plain http, which is only for this machine itself");
 }
 
@@ -56,7 +57,7 @@ struct Deliverer::Impl {
     Hook hook;
     std::unique_ptr<net::HttpClient> http;
     std::optional<std::int64_t> place;
-    int failures = 0;  // of the event that it is at
+    int failures = 0;          // of the event that it is at
     Duration asked_to_wait{};  // by its last answer
   };
 
@@ -69,7 +70,8 @@ struct Deliverer::Impl {
   static net::Task<Result<>> post(Ptr self, std::shared_ptr<Target> t, std::string id, std::string body);
   static net::Task<> pause(Ptr self, Duration time);
   [[nodiscard]] static bool wanted(const Hook& hook, std::string_view type) {
-    return !type.empty() && (hook.events.empty() || std::ranges::find(hook.events, type) != hook.events.end());
+    return !type.empty() &&
+           (hook.events.empty() || std::ranges::find(hook.events, type) != hook.events.end());
   }
 
   net::Loop& loop;
@@ -242,16 +244,19 @@ net::Task<Result<>> Deliverer::Impl::tell(Ptr self, std::shared_ptr<Target> t, A
       t->failures = 0;
       co_return Result<>();
     }
-    spdlog::warn("webhook {}: record {} (attempt {}): {}", t->hook.name, e.seq, t->failures, taken.error().message);
+    spdlog::warn("webhook {}: record {} (attempt {}): {}", t->hook.name, e.seq, t->failures,
+                 taken.error().message);
     co_await pause(self, std::max(jittered(wait), t->asked_to_wait));
     if (self->stopping) co_return Result<>();
     wait = std::min(wait * 2, self->options.retry_max);
   }
 }
 
-net::Task<Result<>> Deliverer::Impl::post(Ptr self, std::shared_ptr<Target> t, std::string id, std::string body) {
+net::Task<Result<>> Deliverer::Impl::post(Ptr self, std::shared_ptr<Target> t, std::string id,
+                                          std::string body) {
   if (!t->http) co_return fail(Errc::cancelled, "hooks.stopping", "the server is stopping");
-  const auto now = std::chrono::duration_cast<std::chrono::seconds>(self->clock->now().time_since_epoch()).count();
+  const auto now =
+      std::chrono::duration_cast<std::chrono::seconds>(self->clock->now().time_since_epoch()).count();
   net::HttpRequest request;
   request.method = "POST";
   request.url = t->hook.url;
@@ -267,7 +272,8 @@ net::Task<Result<>> Deliverer::Impl::post(Ptr self, std::shared_ptr<Target> t, s
   if (!answer) co_return std::unexpected(answer.error());
   if (answer->status >= 200 && answer->status < 300) co_return Result<>();
   t->asked_to_wait = retry_after(*answer, self->options.retry_max);
-  co_return fail(Errc::unavailable, "hooks.not_taken", fmt::format("the receiver answered {}", answer->status));
+  co_return fail(Errc::unavailable, "hooks.not_taken",
+                 fmt::format("the receiver answered {}", answer->status));
 }
 
 }  // namespace oddjob::hooks

@@ -10,13 +10,14 @@
 namespace oddjob::hooks {
 namespace {
 
-constexpr auto kTypes = std::to_array<std::string_view>({"run.requested", "run.break_glass", "run.approved",
-                                                         "run.denied", "run.expired", "run.started",
-                                                         "run.tampered", "run.finished"});
+constexpr auto kTypes =
+    std::to_array<std::string_view>({"run.requested", "run.break_glass", "run.approved", "run.denied",
+                                     "run.expired", "run.started", "run.tampered", "run.finished"});
 // Of the record's detail: what may be told, and nothing else.
-constexpr auto kTold = std::to_array<std::string_view>(
-    {"reason", "message", "state", "exitCode", "job", "approvals", "required", "complete", "channel",
-     "identifiedBy"});
+constexpr auto kTold =
+    std::to_array<std::string_view>({"reason", "message", "state", "exitCode", "job", "approvals", "required",
+                                     "complete", "channel", "identifiedBy"});
+constexpr std::string_view kEncoded = "whsec_";
 constexpr std::size_t kMinSecret = 16, kMaxSecrets = 5;
 constexpr std::size_t kMaxArgument = 2048, kMaxArguments = 64;
 
@@ -99,15 +100,12 @@ Result<std::vector<std::string>> parse_secrets(std::string_view text, std::strin
     ++number;
     const auto line = trim(raw);
     if (line.empty()) continue;
-    std::string secret(line);
-    if (line.starts_with("whsec_")) {
-      auto decoded = base64_decode(line.substr(6));
-      if (!decoded) return bad(number, "what follows whsec_ is not base64");
-      secret = std::move(*decoded);
-    }
-    if (secret.size() < kMinSecret) return bad(number, fmt::format("shorter than {} bytes", kMinSecret));
+    auto secret = line.starts_with(kEncoded) ? base64_decode(line.substr(kEncoded.size()))
+                                             : Result<std::string>(std::string(line));
+    if (!secret) return bad(number, "what follows whsec_ is not base64");
+    if (secret->size() < kMinSecret) return bad(number, fmt::format("shorter than {} bytes", kMinSecret));
     if (out.size() == kMaxSecrets) return bad(number, fmt::format("more than {} secrets", kMaxSecrets));
-    out.push_back(std::move(secret));
+    out.push_back(std::move(*secret));
   }
   if (out.empty()) return bad(1, "there is no secret in it");
   return out;

@@ -21,7 +21,8 @@ Name name_of(std::string_view user) {
   std::string_view rest = lower;
   // A service account's name is all of it: two namespaces may have the same.
   if (rest.starts_with("system:")) return {std::string(rest), {}};
-  if (const auto prefix = rest.find_last_of("#:"); prefix != std::string_view::npos && prefix + 1 < rest.size())
+  if (const auto prefix = rest.find_last_of("#:");
+      prefix != std::string_view::npos && prefix + 1 < rest.size())
     rest.remove_prefix(prefix + 1);
   const auto at = rest.rfind('@');
   if (at == std::string_view::npos || at == 0) return {std::string(rest), {}};
@@ -101,14 +102,13 @@ Tally tally(const Run& run, const Policy& now, const Aliases& aliases, const Kno
 std::optional<Error> why_not_approve(const Subject& subject, const Run& run, const Policy& now,
                                      const Aliases& aliases) {
   if (same_person(subject.user, run.requester, aliases))
-    return Error{Errc::forbidden, "approval.own_run",
-                 fmt::format("{} asked for this run{}, and nobody approves their own",
-                             printable(run.requester, 100),
-                             subject.user == run.requester
-                                 ? ""
-                                 : fmt::format(", which counts as the same person as {}",
-                                               printable(subject.user, 100))),
-                 fmt::format("it takes {}", who_may_approve(run.approval.teams, run.approval.users))};
+    return Error{
+        Errc::forbidden, "approval.own_run",
+        fmt::format("{} asked for this run{}, and nobody approves their own", printable(run.requester, 100),
+                    subject.user == run.requester ? ""
+                                                  : fmt::format(", which counts as the same person as {}",
+                                                                printable(subject.user, 100))),
+        fmt::format("it takes {}", who_may_approve(run.approval.teams, run.approval.users))};
   if (!is_approver(subject, now))
     return Error{Errc::forbidden, "approval.not_approver",
                  fmt::format("{} is not among those who may approve runs of {}", printable(subject.user, 100),

@@ -20,9 +20,13 @@ bool waits(const Run& run) {
 Error not_pending(const Run& run) {
   std::string what = std::string(to_string(run.state));
   std::ranges::replace(what, '_', ' ');
-  if (run.state == RunState::pending_approval) what = run.cancel_requested ? "being cancelled" : "being ended";
-  return {Errc::conflict, "approval.not_pending",
-          fmt::format("run {} does not wait for approval: it is {}", short_run_id(run.id), what), {}, 0};
+  if (run.state == RunState::pending_approval)
+    what = run.cancel_requested ? "being cancelled" : "being ended";
+  return {Errc::conflict,
+          "approval.not_pending",
+          fmt::format("run {} does not wait for approval: it is {}", short_run_id(run.id), what),
+          {},
+          0};
 }
 
 json::object identified(const Caller& caller) {
@@ -57,7 +61,8 @@ Result<> Engine::Impl::approved(const Run& run, const Policy& now) const {
 
 bool Engine::Impl::may_approve(const Subject& s, const Run& run) const {
   if (!waits(run) || now() >= run.approval.expires) return false;
-  if (std::ranges::any_of(run.approvals, [&](const Approval& a) { return a.subject == s.user; })) return false;
+  if (std::ranges::any_of(run.approvals, [&](const Approval& a) { return a.subject == s.user; }))
+    return false;
   const auto policy = policy_of(run.workload);
   return policy && !policy::why_not_approve(s, run, *policy, options.aliases);
 }
@@ -97,7 +102,8 @@ net::Task<Result<Run>> Engine::Impl::pending_run(Ptr self, Caller caller, std::s
 }
 
 // What somebody was refused is as telling as what was allowed.
-net::Task<Error> Engine::Impl::refuse_approval(Ptr self, Caller caller, Run run, std::string what, Error why) {
+net::Task<Error> Engine::Impl::refuse_approval(Ptr self, Caller caller, Run run, std::string what,
+                                               Error why) {
   if (!why.code.starts_with("approval.")) co_return why;
   json::object detail = identified(caller);
   detail["what"] = what;
@@ -107,7 +113,8 @@ net::Task<Error> Engine::Impl::refuse_approval(Ptr self, Caller caller, Run run,
   const auto event = audit_event("run.approval_refused", caller.subject.user, run, std::move(detail));
   auto write = [self, &event] { return self->store.append_audit(event); };
   const auto written = co_await self->db.offload(write);
-  if (!written) why.message += " (and this refusal could not be written to the audit: " + written.error().message + ")";
+  if (!written)
+    why.message += " (and this refusal could not be written to the audit: " + written.error().message + ")";
   co_return why;
 }
 
@@ -240,10 +247,10 @@ net::Task<Result<Run>> Engine::Impl::deny(Ptr self, Caller caller, std::string i
     }
   }
   if (!why && policy::same_person(caller.subject.user, run->requester, self->options.aliases)) {
-    why = Error{Errc::forbidden, "approval.own_run",
-                fmt::format("{} asked for this run, and nobody decides on their own",
-                            printable(run->requester, 100)),
-                "cancel it instead", 0};
+    why = Error{
+        Errc::forbidden, "approval.own_run",
+        fmt::format("{} asked for this run, and nobody decides on their own", printable(run->requester, 100)),
+        "cancel it instead", 0};
   }
   std::optional<Error> late;
   auto r = self->find(run->id);
@@ -260,7 +267,8 @@ net::Task<Result<Run>> Engine::Impl::deny(Ptr self, Caller caller, std::string i
         return std::nullopt;
       }
       x.result_reason = reasons::kApprovalDenied;
-      x.message = fmt::format("Denied by {}: {}", printable(caller.subject.user, 256), printable(reason, 1024));
+      x.message =
+          fmt::format("Denied by {}: {}", printable(caller.subject.user, 256), printable(reason, 1024));
       json::object detail = identified(caller);
       detail["state"] = "denied";
       detail["reason"] = reason;

@@ -113,6 +113,8 @@ void print_welcome(const DevOptions& options, const std::string& url, const devc
       "  oddjob workloads\n"
       "  oddjob run deploy/payments -- sh scripts/backfill.sh\n"
       "  oddjob --context bob run deploy/payments -- true      # refused: bob is in no team\n"
+      "  oddjob run deploy/ledger --reason fix -- true         # waits until somebody else approves\n"
+      "  oddjob --context bob pending                          # and bob does: oddjob approve RUN\n"
       "  kubectl get deploy,jobs,pods\n\n"
       "Ctrl-C ends it. What is in the cluster is not kept; runs and audit are.\n",
       url, cluster.confined() ? "confined by bubblewrap" : "not confined (bubblewrap does not work here)",

@@ -87,6 +87,27 @@ spec:
 ---
 apiVersion: apps/v1
 kind: Deployment
+metadata:
+  name: ledger
+  namespace: default
+  annotations:
+    oddjob.dev/allowed-teams: payments
+    oddjob.dev/approval: required
+    oddjob.dev/approver-users: bob
+    oddjob.dev/require-reason: "true"
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: ledger}}
+  template:
+    metadata: {labels: {app: ledger}}
+    spec:
+      containers:
+        - name: app
+          image: registry.example.com/ledger:3.1.0
+          command: [sh, -c, "while :; do sleep 5; done"]
+---
+apiVersion: apps/v1
+kind: Deployment
 metadata: {name: legacy, namespace: default}
 spec:
   replicas: 1

@@ -62,19 +62,18 @@ net::Task<Result<int>> pending(ApiClient& api, const Invocation& invocation, con
   }
   const auto now = system_clock().now();
   const bool wide = format == Format::wide;
-  std::vector<std::string> header = {"ID", "WORKLOAD", "REQUESTER", "APPROVALS", "AGE", "EXPIRES IN", "COMMAND"};
+  std::vector<std::string> header = {"ID",  "WORKLOAD",   "REQUESTER", "APPROVALS",
+                                     "AGE", "EXPIRES IN", "COMMAND"};
   if (wide) header.insert(header.end(), {"NAMESPACE", "APPROVERS", "REASON"});
   Table table(header);
   for (const auto& run : items) {
     const auto expires = parse_time(get_string(run, {"approval", "expiresAt"}));
     const auto left = expires ? std::chrono::duration_cast<Duration>(*expires - now) : Duration::zero();
-    std::vector<std::string> row = {short_run_id(get_string(run, {"id"})),
-                                    std::string(get_string(run, {"workload"})),
-                                    printable(get_string(run, {"requester"}), 30),
-                                    approvals_text(run),
-                                    age(get_string(run, {"createdAt"}), now),
-                                    human_duration(std::max(left, Duration::zero())),
-                                    printable(command_line(run), wide ? 200 : 50)};
+    std::vector<std::string> row = {
+        short_run_id(get_string(run, {"id"})),         std::string(get_string(run, {"workload"})),
+        printable(get_string(run, {"requester"}), 30), approvals_text(run),
+        age(get_string(run, {"createdAt"}), now),      human_duration(std::max(left, Duration::zero())),
+        printable(command_line(run), wide ? 200 : 50)};
     if (wide)
       row.insert(row.end(), {std::string(get_string(run, {"namespace"})), approvers_text(run),
                              printable(get_string(run, {"reason"}), 60)});
@@ -117,8 +116,8 @@ net::Task<Result<int>> approve(ApiClient& api, const Invocation& invocation, con
     if (!flags.yes && !can_ask) {
       co_return fail(Errc::invalid_argument, "cli.not_asked",
                      "nobody can be asked here, and an approval needs a yes",
-                     fmt::format("look at it with `oddjob show {0}`, then: oddjob approve {0} --digest {1}", short_id,
-                                 get_string(run, {"digest"})));
+                     fmt::format("look at it with `oddjob show {0}`, then: oddjob approve {0} --digest {1}",
+                                 short_id, get_string(run, {"digest"})));
     }
     // What is approved is what is shown: the digest goes with the yes.
     digest = std::string(get_string(run, {"digest"}));
@@ -137,10 +136,11 @@ net::Task<Result<int>> approve(ApiClient& api, const Invocation& invocation, con
   if (!flags.reason.empty()) body["reason"] = flags.reason;
   OJ_CO_TRY(const auto after, co_await api.call("POST", run_path(id, "/approve"), std::move(body)));
   const auto state = get_string(after, {"state"});
-  print_run(invocation, after,
-            state == "pending_approval"
-                ? fmt::format("run {} approved: {} approvals", short_id, approvals_text(after))
-                : fmt::format("run {} approved; it starts. `oddjob logs -f {}` shows its log", short_id, short_id));
+  print_run(
+      invocation, after,
+      state == "pending_approval"
+          ? fmt::format("run {} approved: {} approvals", short_id, approvals_text(after))
+          : fmt::format("run {} approved; it starts. `oddjob logs -f {}` shows its log", short_id, short_id));
   co_return 0;
 }
 
@@ -172,7 +172,8 @@ void add_approve(CLI::App& app, Invocation& invocation) {
   auto flags = std::make_shared<ApproveFlags>();
   command->add_option("run", flags->run, "Run id, or its last 8 characters")->required();
   command->add_option("--reason", flags->reason, "Recorded with the approval");
-  command->add_option("--digest", flags->digest, "Approve the Job with this digest, and no other, without asking");
+  command->add_option("--digest", flags->digest,
+                      "Approve the Job with this digest, and no other, without asking");
   command->add_flag("-y,--yes", flags->yes, "Approve what the server has now, without asking");
   command->footer(
       "Shows what will run, and asks. The approval is of that very Job: if anything changes before it\n"

@@ -165,6 +165,40 @@ TEST_F(ApiTest, ARunIsShownWithItsJobToThoseWhoMaySeeIt) {
   expect_problem(get("/api/v1/runs/%ff%2e%2e"), 404, "run.not_found");
 }
 
+TEST_F(ApiTest, AnApprovalNamesADigestAndADenialAReason) {
+  const auto id = new_run();
+  change(id, [](oddjob::Run& r) {
+    r.state = RunState::pending_approval;
+    r.approval.required = 2;
+    r.approval.teams = {"sre"};
+    r.approval.policy = {{"oddjob.dev/approval", "2"}};
+    r.approval.diff = "-probe";
+    Approval a;
+    a.subject = "bob";
+    a.digest = "sha256:d";
+    r.approvals = {a};
+  });
+  const auto one = body(get("/api/v1/runs/" + id));
+  EXPECT_EQ(get_int(one, {"approval", "required"}), 2);
+  EXPECT_EQ(get_string(one, {"approval", "diff"}), "-probe");
+  EXPECT_FALSE(get_bool(one, {"approval", "mayApprove"}, true)) << "hers";
+  EXPECT_EQ(find_array(one, {"approval", "approvals"})->size(), 1U);
+  const auto path = "/api/v1/runs/" + id;
+  expect_problem(post(path + "/approve", "{}"), 400, "request.digest_missing");
+  expect_problem(post(path + "/approve", R"({"digest":"x","now":"y"})"), 400, "request.unknown_field");
+  expect_problem(post(path + "/approve", R"({"digest":7})"), 400, "request.malformed");
+  expect_problem(post(path + "/approve", R"({"digest":"x","reason":")" + std::string(5000, 'r') + "\"}"), 400,
+                 "request.reason_too_long");
+  EXPECT_EQ(post(path + "/approve", R"({"digest":"sha256:d","reason":"fine"})").status, 200);
+  EXPECT_EQ(script_.said, (std::pair<std::string, std::string>{"sha256:d", "fine"}));
+  expect_problem(post(path + "/deny", R"({"why":"x"})"), 400, "request.unknown_field");
+  EXPECT_EQ(post(path + "/deny", R"({"reason":"no"})").status, 200);
+  EXPECT_EQ(script_.said.second, "no");
+  EXPECT_EQ(get("/api/v1/runs?approvable=true").status, 200);
+  EXPECT_TRUE(script_.approvable);
+  expect_problem(get("/api/v1/runs?approvable=yes"), 400, "api.bad_parameter");
+}
+
 TEST_F(ApiTest, CancellingTakesNoBody) {
   const std::string id = new_run();
   expect_problem(post("/api/v1/runs/" + id + "/cancel", R"({"now":true})"), 400, "request.unknown_field");

@@ -89,6 +89,35 @@ TEST_F(AuthTest, AStaticTokenNeedsNoCluster) {
   EXPECT_FALSE(ask("Bearer t-bob"));
 }
 
+TEST_F(AuthTest, WhatIsKnownNowOfSomebodyWhoCameEarlier) {
+  AuthOptions o;
+  o.static_tokens = {token("open", "ann"), token("two-a", "bob"), token("two-b", "bob")};
+  o.static_tokens[2].subject.teams = {"sre"};
+  o.cache_ttl = Duration(0);
+  make(o);
+  const auto ann = ask("Bearer open").value();
+  EXPECT_EQ(auth->known(ann), ann);
+  Subject gone = ann;
+  gone.user = "carl";
+  EXPECT_EQ(auth->known(gone), std::nullopt) << "no token in the file any more";
+  Subject bob = ann;
+  bob.user = "bob";
+  EXPECT_TRUE(auth->known(bob)->teams.empty()) << "what all of his tokens say";
+  auto moved = token("open", "ann");
+  moved.subject.teams = {"sales"};
+  auth->replace_static_tokens({moved});
+  EXPECT_EQ(auth->known(ann)->teams, std::vector<std::string>{"sales"});
+
+  Subject reviewed;
+  reviewed.user = "rita";
+  reviewed.teams = {"sre"};
+  reviewed.how = AuthMethod::token_review;
+  EXPECT_EQ(auth->known(reviewed), reviewed) << "nothing newer is known";
+  api.add(kReview, ok(review("rita", {"sales"})));
+  ASSERT_TRUE(ask("Bearer sesame"));
+  EXPECT_EQ(auth->known(reviewed)->teams, std::vector<std::string>{"sales"});
+}
+
 TEST_F(AuthTest, AReviewGivesUserGroupsAndRoles) {
   AuthOptions o;
   o.auditor_teams = {"sec"};

@@ -25,7 +25,8 @@ class HooksTest : public ::testing::Test {
     o.url = "sqlite:" + name + "/oddjob.db";
     store_ = store::Store::open(o).value();
     server = std::make_unique<net::HttpServer>(
-        loop, net::ServerOptions{}, [this](const net::ServerRequest& q, net::ResponseWriter& w) { return answer(q, w); });
+        loop, net::ServerOptions{},
+        [this](const net::ServerRequest& q, net::ResponseWriter& w) { return answer(q, w); });
     EXPECT_TRUE(server->start());
     options.retry_min = Duration(5);
     options.retry_max = Duration(20);
@@ -115,7 +116,8 @@ TEST_F(HooksTest, TellsWhatIsRecordedFromNowOnSignedAndInOrder) {
   for (const auto* type : {"run.job_created", "run.approved", "run.starting", "run.started", "run.finished"})
     record(run, type);
   ASSERT_TRUE(until([&] { return taken.size() == 4; }));
-  EXPECT_EQ(types(), (std::vector<std::string>{"run.requested", "run.approved", "run.started", "run.finished"}));
+  EXPECT_EQ(types(),
+            (std::vector<std::string>{"run.requested", "run.approved", "run.started", "run.finished"}));
   std::set<std::string, std::less<>> ids;
   for (const auto& q : taken) {
     const std::string id(q.headers.get("Webhook-Id")), at(q.headers.get("Webhook-Timestamp"));
@@ -194,10 +196,12 @@ TEST_F(HooksTest, AReceiverThatIsNotThereHoldsUpNothingElse) {
 }
 
 TEST(CheckUrl, IsHttpsOrThisMachine) {
-  for (const auto* good : {"https://hooks.example.com/x?y=z", "http://127.0.0.1:8000/", "http://localhost/x", "http://[::1]:1/"})
+  for (const auto* good :
+       {"https://hooks.example.com/x?y=z", "http://127.0.0.1:8000/", "http://localhost/x", "http://[::1]:1/"})
     EXPECT_TRUE(check_url(good)) << good;
-  for (const auto* bad : {"", "https://", "http://hooks.example.com/", "http://127.0.0.1.example.com/", "ftp://x",
-                          "https://user:password@example.com/", "https://a b/", "http://localhost.evil.com/"})
+  for (const auto* bad :
+       {"", "https://", "http://hooks.example.com/", "http://127.0.0.1.example.com/", "ftp://x",
+        "https://user:password@example.com/", "https://a b/", "http://localhost.evil.com/"})
     EXPECT_FALSE(check_url(bad)) << bad;
 }
 

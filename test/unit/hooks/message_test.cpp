@@ -29,7 +29,8 @@ Run some_run() {
   r.image = "pay@sha256:1";
   r.job_name = "oj-pay-bbbbbbbb";
   r.digest = "sha256:d";
-  r.request = {{"env", json::array{json::object{{"name", "PASSWORD"}, {"value", "hunter2"}, {"plain", true}}}}};
+  r.request = {
+      {"env", json::array{json::object{{"name", "PASSWORD"}, {"value", "hunter2"}, {"plain", true}}}}};
   r.job = json::object{{"spec", "hunter2"}};
   r.approval.required = 1;
   r.approval.teams = {"sre"};
@@ -90,14 +91,17 @@ TEST(Signature, IsThatOfStandardWebhooks) {
 
 TEST(Signature, OneForEachSecretSoThatTheyCanBeChanged) {
   const auto two = signature({"sixteen bytes or", "more than sixteen"}, "id", 1, "{}");
-  EXPECT_EQ(two, signature({"sixteen bytes or"}, "id", 1, "{}") + " " + signature({"more than sixteen"}, "id", 1, "{}"));
+  EXPECT_EQ(two, signature({"sixteen bytes or"}, "id", 1, "{}") + " " +
+                     signature({"more than sixteen"}, "id", 1, "{}"));
   EXPECT_NE(signature({"sixteen bytes or"}, "id", 1, "{}"), signature({"sixteen bytes or"}, "id", 2, "{}"));
   EXPECT_NE(signature({"sixteen bytes or"}, "id", 1, "{}"), signature({"sixteen bytes or"}, "di", 1, "{}"));
 }
 
 TEST(Secrets, AreReadOneALine) {
-  EXPECT_EQ(parse_secrets("  sixteen bytes ok \n\nwhsec_" + base64_encode("another secret of ours") + "\n", "f").value(),
-            (std::vector<std::string>{"sixteen bytes ok", "another secret of ours"}));
+  EXPECT_EQ(
+      parse_secrets("  sixteen bytes ok \n\nwhsec_" + base64_encode("another secret of ours") + "\n", "f")
+          .value(),
+      (std::vector<std::string>{"sixteen bytes ok", "another secret of ours"}));
   for (const auto* bad : {"", "\n \n", "short", "whsec_!!!", "whsec_c2hvcnQ="}) {
     const auto read = parse_secrets(bad, "hook.secret");
     ASSERT_FALSE(read) << bad;

@@ -85,6 +85,9 @@ TEST(Annotations, ApprovalIsNoneRequiredOrANumber) {
   EXPECT_EQ(good("approval", "none").approvals, 0);
   EXPECT_EQ(good("approval", "required").approvals, 1);
   EXPECT_EQ(good("approval", "2").approvals, 2);
+  EXPECT_EQ(good("approval", "2").approval_expires, std::chrono::hours(24));
+  EXPECT_EQ(good("approval-expires", "90m").approval_expires, std::chrono::minutes(90));
+  EXPECT_EQ(good("approval-expires", "30d").approval_expires, std::chrono::hours(24 * 30));
 }
 
 TEST(Annotations, FlagsAreTrueOrFalse) {
@@ -142,6 +145,9 @@ TEST(Annotations, AValueThatCannotBeReadIsRefusedWithItsAnnotationAndItself) {
                                                                   {"approval", "11"},
                                                                   {"approval", "2.0"},
                                                                   {"approval", "Required"},
+                                                                  {"approval-expires", "59s"},
+                                                                  {"approval-expires", "31d"},
+                                                                  {"approval-expires", "tomorrow"},
                                                                   {"approver-teams", ""},
                                                                   {"approver-users", "a,"},
                                                                   {"break-glass-teams", ""},

@@ -11,11 +11,12 @@ namespace {
 const Time kNow = *parse_time("2026-01-02T03:00:00Z");
 
 TEST(SamePerson, IsStrict) {
-  const Aliases aliases = {{"ann", "a.smith@example.com", "U0123ANN"}, {"a.smith", "asmith-admin"}, {"bob", "robert"}};
+  const Aliases aliases = {
+      {"ann", "a.smith@example.com", "U0123ANN"}, {"a.smith", "asmith-admin"}, {"bob", "robert"}};
   struct Row {
     std::string_view a, b;
-    bool same;         // without aliases
-    bool by_aliases;   // with them
+    bool same;        // without aliases
+    bool by_aliases;  // with them
   };
   for (const auto& row : std::vector<Row>{
            {"ann", "ann", true, true},
@@ -52,7 +53,8 @@ TEST(SamePerson, IsStrict) {
 }
 
 Approval yes(std::string subject, std::string digest = "sha256:d", std::vector<std::string> teams = {"sre"}) {
-  return {std::move(subject), std::move(teams), AuthMethod::static_token, "cli", "", std::move(digest), "", kNow};
+  return {
+      std::move(subject), std::move(teams), AuthMethod::static_token, "cli", "", std::move(digest), "", kNow};
 }
 Run run_with(std::vector<Approval> approvals, int required = 1) {
   Run r;
@@ -98,7 +100,10 @@ TEST(Tally, CountsPeopleWhoMayAndWhoSaidYesToThisJob) {
            {"another Job", {yes("bob", "sha256:other")}, {}, "another Job"},
            {"not an approver", {yes("mallory", "sha256:d", {"payments"})}, {}, "approvers"},
            {"one person twice", {yes("bob"), yes("robert")}, {"bob"}, "same person"},
-           {"one person twice, and another", {yes("bob"), yes("BOB"), yes("carl")}, {"bob", "carl"}, "same person"},
+           {"one person twice, and another",
+            {yes("bob"), yes("BOB"), yes("carl")},
+            {"bob", "carl"},
+            "same person"},
            {"no team any more", {yes("bob", "sha256:d", {})}, {}, "any more"},
        }) {
     SCOPED_TRACE(row.what);
@@ -157,7 +162,8 @@ TEST(WhyNotApprove, SaysWhoMayInstead) {
 
 TEST(PolicyChanges, NamesEachWithBothValues) {
   const auto of = [](std::string_view text) { return json::parse(text).as_object(); };
-  EXPECT_EQ(policy_annotations(of(R"({"oddjob.dev/approval":"1","other":"x"})")), of(R"({"oddjob.dev/approval":"1"})"));
+  EXPECT_EQ(policy_annotations(of(R"({"oddjob.dev/approval":"1","other":"x"})")),
+            of(R"({"oddjob.dev/approval":"1"})"));
   struct Row {
     const char *then, *now;
     std::vector<std::string> changes;
@@ -165,7 +171,9 @@ TEST(PolicyChanges, NamesEachWithBothValues) {
   for (const auto& row : std::vector<Row>{
            {R"({})", R"({})", {}},
            {R"({"oddjob.dev/a":"1","oddjob.dev/b":"2"})", R"({"oddjob.dev/b":"2","oddjob.dev/a":"1"})", {}},
-           {R"({"oddjob.dev/approval":"2"})", R"({"oddjob.dev/approval":"1"})", {"oddjob.dev/approval was '2', is '1'"}},
+           {R"({"oddjob.dev/approval":"2"})",
+            R"({"oddjob.dev/approval":"1"})",
+            {"oddjob.dev/approval was '2', is '1'"}},
            {R"({"oddjob.dev/approval":"2"})", R"({})", {"oddjob.dev/approval was '2' and is gone"}},
            {R"({})", R"({"oddjob.dev/approver-users":"eve"})", {"oddjob.dev/approver-users is new: 'eve'"}},
        }) {

@@ -13,12 +13,10 @@ class ApprovalTest : public EngineTest {
  protected:
   // ann asks; bob, carl and the team sre approve.
   void policy(std::string approvals, json::object more = {}) {
-    json::object a{{"oddjob.dev/allowed-users", "ann, anna"},
-                   {"oddjob.dev/allow-env", "*"},
-                   {"oddjob.dev/approval", approvals},
-                   {"oddjob.dev/approver-users", "ann, bob, carl, robert"},
-                   {"oddjob.dev/approver-teams", "sre"},
-                   {"oddjob.dev/break-glass-teams", "oncall"}};
+    json::object a{
+        {"oddjob.dev/allowed-users", "ann, anna"}, {"oddjob.dev/allow-env", "*"},
+        {"oddjob.dev/approval", approvals},        {"oddjob.dev/approver-users", "ann, bob, carl, robert"},
+        {"oddjob.dev/approver-teams", "sre"},      {"oddjob.dev/break-glass-teams", "oncall"}};
     for (auto& [key, value] : more) a[key] = value;
     cluster.put_deployment(std::move(a));
   }
@@ -99,12 +97,12 @@ TEST_F(ApprovalTest, WhoMayNotApproveIsRefusedAndRecorded) {
     const char* code;
   };
   for (const auto& row : std::vector<Row>{
-           {"ann", {}, "approval.own_run"},              // an approver, but hers
-           {"ANN", {"sre"}, "approval.own_run"},         // by another spelling
-           {"oidc:ann", {"sre"}, "approval.own_run"},    // by another way in
-           {"zoe", {"sre"}, "approval.own_run"},         // by another account
-           {"anna", {}, "approval.not_approver"},        // may run, may not approve
-           {"mallory", {"dev"}, "run.not_found"},        // may not even see it
+           {"ann", {}, "approval.own_run"},            // an approver, but hers
+           {"ANN", {"sre"}, "approval.own_run"},       // by another spelling
+           {"oidc:ann", {"sre"}, "approval.own_run"},  // by another way in
+           {"zoe", {"sre"}, "approval.own_run"},       // by another account
+           {"anna", {}, "approval.not_approver"},      // may run, may not approve
+           {"mallory", {"dev"}, "run.not_found"},      // may not even see it
        }) {
     EXPECT_EQ(refused(approve(row.user, r, {}, row.teams)), row.code) << row.user;
   }
@@ -202,7 +200,8 @@ TEST_F(ApprovalTest, ApproveAndCancelAtOnceEndInOneOfTheTwo) {
     const Run done = finished(r.id);
     const auto types = story(r.id);
     const bool started = std::ranges::count(types, "run.starting") > 0;
-    EXPECT_TRUE(done.state == RunState::cancelled || done.state == RunState::succeeded) << to_string(done.state);
+    EXPECT_TRUE(done.state == RunState::cancelled || done.state == RunState::succeeded)
+        << to_string(done.state);
     if (!*yes) {
       EXPECT_EQ((*yes).error().code, "approval.not_pending");
       EXPECT_FALSE(started) << "a cancellation that came first holds";
@@ -311,15 +310,27 @@ TEST_F(ApprovalTest, AJobThatIsTouchedWhileItWaitsNeverStarts) {
     const char* reason;
   };
   const std::vector<Row> rows = {
-      {"unsuspended", [this](const Run& r) {
-         edit_job(r, [](json::value& job) { ensure(job, {"spec", "suspend"}) = false; }, true);
-       }, "JobTampered"},
-      {"another command", [this](const Run& r) {
-         edit_job(r, [](json::value& job) {
-           ensure(job, {"spec", "template", "spec", "containers"}).as_array()[0].as_object()["command"] =
-               json::array{"rm", "-rf", "/data"};
-         }, true);
-       }, "JobTampered"},
+      {"unsuspended",
+       [this](const Run& r) {
+         edit_job(
+             r,
+             [](json::value& job) {
+               ensure(job, {"spec", "suspend"}) = false;
+             },
+             true);
+       },
+       "JobTampered"},
+      {"another command",
+       [this](const Run& r) {
+         edit_job(
+             r,
+             [](json::value& job) {
+               ensure(job, {"spec", "template", "spec", "containers"}).as_array()[0].as_object()["command"] =
+                   json::array{"rm", "-rf", "/data"};
+             },
+             true);
+       },
+       "JobTampered"},
       {"deleted", [this](const Run& r) { cluster.delete_job(job_key(r.id)); }, "JobDeleted"},
   };
   for (const auto& row : rows) {
@@ -370,12 +381,18 @@ TEST_F(ApprovalTest, AJobWhoseMetadataWasChangedIsNotStarted) {
   // Labels and annotations can be edited without a new generation.
   start();
   const Run r = pending();
-  edit_job(r, [](json::value& job) { ensure(job, {"metadata", "annotations", "oddjob.dev/requester"}) = "bob"; }, false);
+  edit_job(
+      r,
+      [](json::value& job) {
+        ensure(job, {"metadata", "annotations", "oddjob.dev/requester"}) = "bob";
+      },
+      false);
   ASSERT_TRUE(approve("bob", r));
   const Run done = finished(r.id);
   EXPECT_EQ(done.state, RunState::denied);
   EXPECT_EQ(done.result_reason, "JobTampered");
-  EXPECT_NE(done.message.find("metadata.annotations.oddjob.dev/requester"), std::string::npos) << done.message;
+  EXPECT_NE(done.message.find("metadata.annotations.oddjob.dev/requester"), std::string::npos)
+      << done.message;
   event(r.id, "run.tampered");
   EXPECT_EQ(cluster.pods_made, 0);
 }
@@ -387,7 +404,12 @@ TEST_F(ApprovalTest, AJobChangedWhileItRunsIsStopped) {
   const Run r = pending();
   ASSERT_TRUE(approve("bob", r));
   ASSERT_TRUE(until([&] { return stored(r.id).state == RunState::running; }));
-  edit_job(r, [](json::value& job) { ensure(job, {"spec", "activeDeadlineSeconds"}) = 999999; }, true);
+  edit_job(
+      r,
+      [](json::value& job) {
+        ensure(job, {"spec", "activeDeadlineSeconds"}) = 999999;
+      },
+      true);
   const Run done = finished(r.id);
   EXPECT_EQ(done.state, RunState::failed);
   EXPECT_EQ(done.result_reason, "JobTampered");

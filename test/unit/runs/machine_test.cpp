@@ -434,9 +434,10 @@ TEST(Machine, ARunThatWaitsForApproval) {
       {"then waits", pending(), seen(job()), Kind::none},
       {"until it expires", pending(), seen(job()), Kind::record_result, RunState::expired,
        reasons::kApprovalExpired, hours(24)},
-      {"also where the cluster cannot be seen", pending(), seen_nothing(), Kind::record_result, RunState::expired,
-       reasons::kApprovalExpired, hours(24)},
-      {"expired: its Job goes", with_result(pending(), reasons::kApprovalExpired), seen(job()), Kind::delete_job},
+      {"also where the cluster cannot be seen", pending(), seen_nothing(), Kind::record_result,
+       RunState::expired, reasons::kApprovalExpired, hours(24)},
+      {"expired: its Job goes", with_result(pending(), reasons::kApprovalExpired), seen(job()),
+       Kind::delete_job},
       {"then it ends", with_result(pending(), reasons::kApprovalExpired), gone(seen(job())), Kind::finish,
        RunState::expired, reasons::kApprovalExpired},
       {"denied: its Job goes", denied_by_bob, seen(job()), Kind::delete_job},
@@ -450,7 +451,8 @@ TEST(Machine, ARunThatWaitsForApproval) {
       {"cancelled and gone", cancelled(pending()), gone(seen(job())), Kind::finish, RunState::cancelled},
       {"unsuspended by somebody", pending(), seen(released()), Kind::record_result, RunState::denied,
        reasons::kJobTampered},
-      {"and its pod runs: the log is evidence", pending(), seen(released(), {pod_running()}), Kind::follow_log},
+      {"and its pod runs: the log is evidence", pending(), seen(released(), {pod_running()}),
+       Kind::follow_log},
       {"changed, still suspended", pending(), seen(edited(job())), Kind::record_result, RunState::denied,
        reasons::kJobTampered},
       {"ended behind our back", pending(), seen(complete()), Kind::record_result, RunState::denied,
@@ -493,11 +495,13 @@ TEST(Machine, AJobStartedOrChangedBehindOddJobsBackIsStopped) {
       {"tampering recorded", with_result(running(), reasons::kJobTampered),
        followed(seen(twice, {pod_running()}), false), Kind::delete_job},
       {"what Kueue changes is its own matter", recorded(), in_queue(seen(twice)), Kind::none},
-      {"what does not match what was approved", unreleased(), [] {
+      {"what does not match what was approved", unreleased(),
+       [] {
          auto o = seen(job());
          o.refusal = Error{Errc::forbidden, "run.job_changed", "it differs in spec.template", {}};
          return o;
-       }(), Kind::record_result, RunState::denied, reasons::kJobTampered},
+       }(),
+       Kind::record_result, RunState::denied, reasons::kJobTampered},
   });
   EXPECT_TRUE(is_tampering({RunState::denied, {}, std::string(reasons::kJobTampered), ""}));
   EXPECT_TRUE(is_tampering({RunState::denied, {}, std::string(reasons::kJobDeleted), ""}));
@@ -531,7 +535,8 @@ TEST(Machine, WhereKueueStartsTheJobOddJobsYesComesBeforeItIsMade) {
 TEST(WaitingForApproval, SaysByWhomAndUntilWhen) {
   auto r = pending();
   r.approvals.emplace_back();
-  EXPECT_EQ(waiting_for_approval(r), "Waiting for approval by team sre (1 of 2 so far), until 2026-01-03T03:00:00Z");
+  EXPECT_EQ(waiting_for_approval(r),
+            "Waiting for approval by team sre (1 of 2 so far), until 2026-01-03T03:00:00Z");
 }
 
 }  // namespace

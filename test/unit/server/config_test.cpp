@@ -26,6 +26,24 @@ TEST(Config, TheFileIsReadAndTheEnvironmentWins) {
   EXPECT_FALSE(c->token_review);
 }
 
+TEST(Config, WhoIsOnePersonAndWhoIsTold) {
+  const auto c = parse_config(
+      "auth: {aliases: [[ann, a.smith], [bob, robert, bobby]]}\nruns: {pendingJobs: deferred}\n"
+      "hooks:\n- {name: chat, url: 'https://chat.example.com/x', secretFile: /s, events: [run.finished], timeout: 5s}\n",
+      "x.yaml", {});
+  ASSERT_TRUE(c) << c.error().message;
+  using Sets = std::vector<std::vector<std::string>>;
+  EXPECT_EQ(c->aliases, (Sets{{"ann", "a.smith"}, {"bob", "robert", "bobby"}}));
+  EXPECT_EQ(c->pending_jobs, "deferred");
+  ASSERT_EQ(c->hooks.size(), 1U);
+  EXPECT_EQ(c->hooks[0].name, "chat");
+  EXPECT_EQ(c->hooks[0].events, std::vector<std::string>{"run.finished"});
+  EXPECT_EQ(c->hooks[0].timeout, std::chrono::seconds(5));
+  const auto e = parse_config("", "x.yaml", {{"ODDJOBD_AUTH_ALIASES", "ann,a.smith; bob , robert"}});
+  ASSERT_TRUE(e) << e.error().message;
+  EXPECT_EQ(e->aliases, (Sets{{"ann", "a.smith"}, {"bob", "robert"}}));
+}
+
 struct Bad {
   const char* name;
   const char* yaml;
@@ -54,6 +72,13 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"duration", "limits: {startTimeout: 5}", {}, "config.bad_value", {"limits.startTimeout", "duration"}},
         Bad{"enum", "log: {level: loud}", {}, "config.bad_value", {"log.level", "debug", "loud"}},
         Bad{"tls", "listen: {tlsCertFile: /a}", {}, "config.bad_value", {"tlsKeyFile"}},
+        Bad{"aliases", "auth: {aliases: [ann, bob]}", {}, "config.bad_value", {"auth.aliases", "lists"}},
+        Bad{"alias", "auth: {aliases: [[ann]]}", {}, "config.bad_value", {"auth.aliases", "two names"}},
+        Bad{"pending", "runs: {pendingJobs: later}", {}, "config.bad_value", {"runs.pendingJobs", "deferred"}},
+        Bad{"hook", "hooks: [{name: x, url: 'https://x/'}]", {}, "config.bad_value", {"hooks", "secretFile"}},
+        Bad{"hookurl", "hooks: [{name: x, url: 'ftp://x/'}]", {}, "hooks.bad_url", {"hooks", "ftp://x/"}},
+        Bad{"hooks", "hooks: [{name: x, url: 'https://x/', secretFile: s}, {name: x, url: 'https://y/', secretFile: s}]", {},
+            "config.bad_value", {"hooks", "differ"}},
         Bad{"list", "- a", {}, "config.malformed", {"x.yaml"}},
         Bad{"env", "", {{"ODDJOBD_LISTEN_PORT", "x"}}, "config.bad_value", {"ODDJOBD_LISTEN_PORT"}}),
     [](const auto& param_info) { return std::string(param_info.param.name); });
