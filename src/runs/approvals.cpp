@@ -50,7 +50,7 @@ Result<> Engine::Impl::approved(const Run& run, const Policy& now) const {
     s.how = a.how;
     return known(s);
   });
-  const auto needed = static_cast<std::size_t>(std::max(run.approval.required, now.approvals));
+  const auto needed = static_cast<std::size_t>(run.approval.required);
   if (t.counted.size() >= needed) return {};
   std::vector<std::string> why;
   for (const auto& v : t.not_counted) why.push_back(printable(v.subject, 100) + " " + v.why);
@@ -206,7 +206,7 @@ net::Task<Result<Run>> Engine::Impl::approve(Ptr self, Caller caller, std::strin
     detail["digest"] = digest;
     if (!reason.empty()) detail["reason"] = reason;
     detail["approvals"] = static_cast<std::int64_t>(x.approvals.size());
-    detail["required"] = std::max(x.approval.required, policy->approvals);
+    detail["required"] = x.approval.required;
     detail["complete"] = complete;
     return std::vector{audit_event("run.approved", caller.subject.user, x, std::move(detail))};
   };

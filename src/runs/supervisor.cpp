@@ -306,11 +306,13 @@ net::Task<Result<>> Engine::Impl::ask_again(Ptr self, RunPtr r) {
                          join(changes, "; "));
     }
     if (auto enough = self->approved(r->run, *policy); !enough) co_return enough;
-  } else if (std::holds_alternative<policy::NeedsApproval>(decision)) {
-    co_return fail(
-        Errc::forbidden, "approval.now_needed",
-        to_string(r->run.workload) +
-            " now needs approval (oddjob.dev/approval), which was not so when the run was asked for");
+  }
+  if (const auto* needs = std::get_if<policy::NeedsApproval>(&decision);
+      needs != nullptr && needs->approvals > r->run.approval.required) {
+    co_return fail(Errc::forbidden, "approval.now_needed",
+                   fmt::format("{} now needs {} approval{} (oddjob.dev/approval), and {} when the run was asked for",
+                               to_string(r->run.workload), needs->approvals, needs->approvals == 1 ? "" : "s",
+                               r->run.approval.required == 0 ? "none" : std::to_string(r->run.approval.required)));
   }
   co_return Result<>();
 }

@@ -64,7 +64,7 @@ class HooksTest : public ::testing::Test {
     return true;
   }
   std::string request() {
-    Run r;
+    oddjob::Run r;
     r.created = system_clock().now();
     r.id = new_run_id(r.created);
     r.workload = {WorkloadKind::deployment, "shop", "pay"};

@@ -102,7 +102,7 @@ TEST(Secrets, AreReadOneALine) {
       parse_secrets("  sixteen bytes ok \n\nwhsec_" + base64_encode("another secret of ours") + "\n", "f")
           .value(),
       (std::vector<std::string>{"sixteen bytes ok", "another secret of ours"}));
-  for (const auto* bad : {"", "\n \n", "short", "whsec_!!!", "whsec_c2hvcnQ="}) {
+  for (const auto* bad : {"", "\n \n", "tiny one", "whsec_!!!", "whsec_c2hvcnQ="}) {
     const auto read = parse_secrets(bad, "hook.secret");
     ASSERT_FALSE(read) << bad;
     EXPECT_EQ(read.error().code, "hooks.bad_secret");

@@ -284,7 +284,7 @@ TEST_F(StoreTest, ThreadsThatDoEverythingAtOnceLeaveAValidChain) {
   EXPECT_TRUE(store_->unfinished_runs()->empty());
 }
 
-TEST_F(RunsTest, ApprovalsAreAddedAndNeverChanged) {
+TEST_F(StoreTest, ApprovalsAreAddedAndNeverChanged) {
   oddjob::Run r = sample_run();
   r.state = RunState::pending_approval;
   r.approval.required = 2;
@@ -332,7 +332,7 @@ TEST_F(RunsTest, ApprovalsAreAddedAndNeverChanged) {
     EXPECT_NE(Raw(path()).exec(sql), "") << sql;
 }
 
-TEST_F(RunsTest, AWebhooksPlaceOnlyMovesOn) {
+TEST_F(StoreTest, AWebhooksPlaceOnlyMovesOn) {
   EXPECT_EQ(store_->audit_end().value(), 0);
   create(sample_run());
   EXPECT_EQ(store_->audit_end().value(), 1);
