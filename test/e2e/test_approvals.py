@@ -6,8 +6,12 @@ docs/security.md lists the attacks with the names of these tests.
 import concurrent.futures
 import contextlib
 import json
+import os
+import pty
+import select
 import signal
 import sqlite3
+import time
 
 import pytest
 import yaml
@@ -175,6 +179,47 @@ def test_a_run_waits_and_another_person_starts_it(server, guarded, tmp_path):
     records = [json.loads(line) for line in told.out.splitlines()]
     assert [r["type"] for r in records] == ["run.requested", "run.job_created", "run.approved", "run.starting",
                                             "run.started", "run.finished"]
+
+
+def at_a_terminal(server, user, answer, *args):
+    """Runs oddjob as if at a terminal; types `answer` when it asks. Exit code and what was shown."""
+    master, slave = pty.openpty()
+    process = server.popen(user, *args, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if not select.select([master], [], [], 0.2)[0]:
+                if process.poll() is not None:
+                    break
+                continue
+            try:
+                piece = os.read(master, 65536)
+            except OSError:  # the other end is closed
+                break
+            if not piece:
+                break
+            shown += piece
+            if answer and b"[y/N]" in shown:
+                os.write(master, answer.encode())
+                answer = None
+        return process.wait(30), shown.decode(errors="replace")
+    finally:
+        if process.poll() is None:
+            process.kill()
+        os.close(master)
+
+
+def test_at_a_terminal_it_shows_and_asks(server):
+    run = ask(server)
+    for answer in ("n\n", "\n", "yep\n"):
+        code, shown = at_a_terminal(server, "bob", answer, "approve", run["id"])
+        assert code == 125 and "not approved" in shown and "+++ oj-guarded" in shown, shown
+    assert look(server, run["id"])["state"] == "pending_approval"
+    code, shown = at_a_terminal(server, "bob", "yes\n", "approve", run["id"])
+    assert code == 0 and "it starts" in shown, shown
+    assert final(server, run)["exitCode"] == 3
 
 
 def test_approvers_see_all_that_will_run(server):
