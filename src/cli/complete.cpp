@@ -64,7 +64,11 @@ Place locate(const CLI::App& app, const std::vector<std::string>& words) {
 std::vector<std::string> fixed_candidates(const Place& p, const std::vector<std::string>& contexts) {
   const auto& o = p.option;
   const auto name = p.command->get_name();
-  if (o == "--output") return {"json", "jsonl", "yaml", "name", "wide"};
+  if (o == "--output") {
+    const auto* of = p.command->get_parent();
+    if (name == "list" && of != nullptr && of->get_name() == "audit") return {"json", "jsonl", "yaml"};
+    return {"json", "yaml", "name", "wide"};
+  }
   if (o == "--sidecars") return {"drop", "native", "keep"};
   if (o == "--init-containers") return {"run", "skip"};
   if (o == "--state")
