@@ -29,6 +29,15 @@ Error not_pending(const Run& run) {
           0};
 }
 
+// The approvers as they were when the run was asked for.
+Policy asked_under(const Run& run) {
+  Policy p;
+  p.approvers_given = true;
+  p.approver_teams = run.approval.teams;
+  p.approver_users = run.approval.users;
+  return p;
+}
+
 json::object identified(const Caller& caller) {
   return {{"identifiedBy", to_string(caller.subject.how)},
           {"teams", json::array(caller.subject.teams.begin(), caller.subject.teams.end())},
@@ -237,9 +246,8 @@ net::Task<Result<Run>> Engine::Impl::deny(Ptr self, Caller caller, std::string i
     // By the policy that the run was asked for under, or the present one:
     // a no only makes things safer.
     const auto now = self->policy_of(run->workload);
-    if (now && policy::is_approver(caller.subject, *now)) {
-      // may
-    } else {
+    if (!policy::is_approver(caller.subject, asked_under(*run)) &&
+        !(now && policy::is_approver(caller.subject, *now))) {
       why = Error{Errc::forbidden, "approval.not_approver",
                   fmt::format("{} is not among those who may approve or deny runs of {}",
                               printable(caller.subject.user, 100), to_string(run->workload)),
