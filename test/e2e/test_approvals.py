@@ -81,8 +81,13 @@ def own(guarded, tmp_path):
         server.process.kill()
 
 
+def wait_ready(server):
+    eventually(lambda: server.api(None).get("/readyz")[0] == 200, "the server has the cluster in view", 60)
+
+
 def ask(server, name="guarded", command=("sh", "-c", "echo it ran; exit 3"), user="ann", **more):
     """A run that waits, with its suspended Job there."""
+    wait_ready(server)
     status, body, _ = server.api(user).post("/api/v1/runs", dict(
         {"namespace": "default", "workload": f"deploy/{name}", "command": list(command)}, **more))
     assert status == 201, body
@@ -269,13 +274,15 @@ def test_a_run_that_waits_survives_a_kill_of_the_server(own):
     run = ask(own)
     own.process.kill()
     own.start()
-    eventually(lambda: approve(own, "bob", run)[0] == 200, "bob can approve once the server is ready")
+    wait_ready(own)
+    eventually(lambda: approve(own, "bob", run)[0] == 200, "bob can approve")
     assert final(own, run)["exitCode"] == 3
 
 
 def test_with_deferred_creation_there_is_no_job_before_the_yes(own, guarded):
     own.config["runs"] = {"pendingJobs": "deferred"}
     own.start()
+    wait_ready(own)
     status, run, _ = own.api("ann").post("/api/v1/runs", {"namespace": "default", "workload": "deploy/guarded",
                                                           "command": ["sh", "-c", "exit 3"]})
     assert status == 201, run
