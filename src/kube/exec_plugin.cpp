@@ -4,7 +4,7 @@
 
 #include "core/digest.hpp"
 #include "core/text.hpp"
-#include "kube/process.hpp"
+#include "process/process.hpp"
 
 namespace oddjob::kube {
 namespace {
@@ -86,7 +86,7 @@ std::string exec_info(const ExecPlugin& plugin, const Config& config) {
 
 Result<ExecCredential> run_exec_plugin(const ExecPlugin& plugin, const Config& config, Duration timeout,
                                        const std::atomic<bool>& stop) {
-  ProcessRequest request;
+  process::ProcessRequest request;
   request.argv.push_back(plugin.command);
   request.argv.insert(request.argv.end(), plugin.args.begin(), plugin.args.end());
   request.environment = process_environment();
@@ -95,23 +95,23 @@ Result<ExecCredential> run_exec_plugin(const ExecPlugin& plugin, const Config& c
   request.timeout = timeout;
   request.max_output = kMaxPluginOutput;
 
-  const ProcessResult r = run_process(request, stop);
+  const process::ProcessResult r = process::run_process(request, stop);
   switch (r.end) {
-    case ProcessEnd::not_started:
+    case process::ProcessEnd::not_started:
       if (r.error == ENOENT)
         return fail(failed(plugin, plugin.command.find('/') == std::string::npos
                                        ? "it is not installed (not in PATH)"
                                        : "there is no such file"));
       return fail(
           failed(plugin, fmt::format("it cannot be started: {}", std::generic_category().message(r.error))));
-    case ProcessEnd::timed_out:
+    case process::ProcessEnd::timed_out:
       return fail(failed(plugin, fmt::format("it did not end within {}", human_duration(timeout)),
                          "it may be waiting for a login: run it once by hand"));
-    case ProcessEnd::stopped:
+    case process::ProcessEnd::stopped:
       return fail(Errc::cancelled, "kube.client_closed", "the client was closed");
-    case ProcessEnd::too_much_output:
+    case process::ProcessEnd::too_much_output:
       return fail(failed(plugin, fmt::format("it printed more than {} bytes", kMaxPluginOutput)));
-    case ProcessEnd::exited:
+    case process::ProcessEnd::exited:
       break;
   }
   if (r.status != 0) {

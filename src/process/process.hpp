@@ -1,4 +1,5 @@
-// Runs one program and collects what it prints, within bounds. Blocks.
+// Runs one program and collects what it prints, within bounds. Blocks, so for a
+// BlockingPool's thread. For the credential plugins of clusters and registries.
 #pragma once
 
 #include <atomic>
@@ -8,11 +9,12 @@
 
 #include "core/clock.hpp"
 
-namespace oddjob::kube {
+namespace oddjob::process {
 
 struct ProcessRequest {
   std::vector<std::string> argv;  // [0] is looked up in PATH unless it has a slash
   std::map<std::string, std::string> environment;
+  std::string input;  // its standard input; at most 64 KiB
   Duration timeout = std::chrono::seconds(30);
   std::size_t max_output = 1U << 20U;  // of standard output
 };
@@ -25,8 +27,8 @@ struct ProcessResult {
   std::string output;
   std::string error_tail;  // last 4 KiB of standard error
 };
-// The program has an empty standard input, no other descriptor of ours, and a
-// process group of its own, which is killed whole when it does not end in time.
+// The program has `input` to read, no other descriptor of ours, and a process
+// group of its own, which is killed whole when it does not end in time.
 ProcessResult run_process(const ProcessRequest& request, const std::atomic<bool>& stop);
 
-}  // namespace oddjob::kube
+}  // namespace oddjob::process

@@ -1,8 +1,9 @@
-#include "kube/process.hpp"
+#include "process/process.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,7 +12,7 @@
 #include <csignal>
 #include <thread>
 
-namespace oddjob::kube {
+namespace oddjob::process {
 namespace {
 
 using Steady = std::chrono::steady_clock;
@@ -41,12 +42,15 @@ bool make_pipe(Fd& read_end, Fd& write_end) {
   return ::fcntl(fds[0], F_SETFL, O_NONBLOCK) == 0;
 }
 
-int spawn(const ProcessRequest& request, int out, int err, pid_t& pid) {
+int spawn(const ProcessRequest& request, int in, int out, int err, pid_t& pid) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
   posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  if (in >= 0)
+    posix_spawn_file_actions_adddup2(&actions, in, 0);
+  else
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, out, 1);
   posix_spawn_file_actions_adddup2(&actions, err, 2);
   posix_spawn_file_actions_addclosefrom_np(&actions, 3);
@@ -76,6 +80,16 @@ int spawn(const ProcessRequest& request, int out, int err, pid_t& pid) {
   return error;
 }
 
+// What is to be read, in a file without a name: a pipe would need somebody to
+// write while we read, and kills a writer whose reader has gone.
+bool make_input(const std::string& text, Fd& fd) {
+  if (text.empty()) return true;
+  fd.reset(::memfd_create("input", MFD_CLOEXEC));
+  return fd.get() >= 0 &&
+         ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+         ::lseek(fd.get(), 0, SEEK_SET) == 0;
+}
+
 // Some of what is there now; the caller looks at its bounds between calls.
 // False at the end of the stream.
 bool read_some(const Fd& fd, std::string& into) {
@@ -89,16 +103,17 @@ bool read_some(const Fd& fd, std::string& into) {
 
 ProcessResult run_process(const ProcessRequest& request, const std::atomic<bool>& stop) {
   ProcessResult result;
+  Fd in;
   Fd out_read;
   Fd out_write;
   Fd err_read;
   Fd err_write;
-  if (!make_pipe(out_read, out_write) || !make_pipe(err_read, err_write)) {
+  if (!make_input(request.input, in) || !make_pipe(out_read, out_write) || !make_pipe(err_read, err_write)) {
     result.error = errno;
     return result;
   }
   pid_t pid = -1;
-  if (const int error = spawn(request, out_write.get(), err_write.get(), pid); error != 0) {
+  if (const int error = spawn(request, in.get(), out_write.get(), err_write.get(), pid); error != 0) {
     result.error = error;
     return result;
   }
@@ -149,4 +164,4 @@ ProcessResult run_process(const ProcessRequest& request, const std::atomic<bool>
   return result;
 }
 
-}  // namespace oddjob::kube
+}  // namespace oddjob::process
