@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "auth/authenticator.hpp"
+#include "image/service/service.hpp"
 #include "net/http_server.hpp"
 #include "runs/engine.hpp"
+#include "runs/images.hpp"
 #include "store/store.hpp"
 
 namespace oddjob::api {
@@ -14,6 +16,9 @@ struct ApiOptions {
   std::string version, commit;
   std::size_t max_streams_per_subject = 100;
   Duration stream_keepalive = std::chrono::seconds(15);
+  // Both or none: without them there are no files to list ("files.off"). Borrowed.
+  image::Service* images = nullptr;
+  runs::WorkloadImages* workload_images = nullptr;
 };
 
 // Borrowed parts must outlive the Api. Loop thread only.

@@ -54,6 +54,8 @@ net::Task<Answer> deny_run(Exchange& x);
 net::Task<Answer> get_log(Exchange& x);
 net::Task<Answer> stream_run(Exchange& x);
 net::Task<Answer> list_workloads(Exchange& x);
+net::Task<Answer> list_files(Exchange& x);
+net::Task<Answer> list_images(Exchange& x);
 net::Task<Answer> list_audit(Exchange& x);
 net::Task<Answer> export_audit(Exchange& x);
 net::Task<Answer> verify_audit(Exchange& x);

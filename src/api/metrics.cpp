@@ -68,7 +68,7 @@ void Metrics::duration(std::string_view route, std::chrono::steady_clock::durati
 void Metrics::stream_opened() { impl_->streams.Increment(); }
 void Metrics::stream_closed() { impl_->streams.Decrement(); }
 
-std::string Metrics::text(const runs::Engine::Stats& stats, bool ready) const {
+std::string Metrics::text(const runs::Engine::Stats& stats, bool ready, const image::Service::Stats* images) const {
   auto families = impl_->registry.Collect();
   const auto add = [&](std::string name, std::string help, MetricType type, double value) {
     families.push_back(reading(std::move(name), std::move(help), type, value));
@@ -85,12 +85,36 @@ std::string Metrics::text(const runs::Engine::Stats& stats, bool ready) const {
       static_cast<double>(stats.log_bytes));
   add("oddjob_engine_ready", "1 when the cluster is watched and runs are taken.", MetricType::Gauge,
       ready ? 1 : 0);
+  if (images != nullptr) {
+    const auto gauge = [&](std::string name, std::string help, std::uint64_t value) {
+      add(std::move(name), std::move(help), MetricType::Gauge, static_cast<double>(value));
+    };
+    const auto counter = [&](std::string name, std::string help, std::uint64_t value) {
+      add(std::move(name), std::move(help), MetricType::Counter, static_cast<double>(value));
+    };
+    gauge("oddjob_image_indexes", "Images whose paths are indexed.", images->images);
+    gauge("oddjob_image_layers", "Layers whose paths are kept.", images->layers);
+    gauge("oddjob_image_index_bytes", "Bytes of index files.", images->index_bytes);
+    gauge("oddjob_image_working", "Images being indexed.", images->working);
+    gauge("oddjob_image_queued", "Images that wait to be indexed.", images->queued);
+    counter("oddjob_image_indexed_total", "Images that were indexed.", images->indexed);
+    counter("oddjob_image_failed_total", "Images that could not be indexed.", images->failed);
+    counter("oddjob_image_evicted_total", "Index files dropped to make room.", images->evicted);
+    counter("oddjob_image_layers_read_total", "Layers read.", images->layers_read);
+    counter("oddjob_image_layers_shared_total", "Layers known from another image.", images->layers_shared);
+    counter("oddjob_image_bytes_read_total", "Compressed bytes of layers read.", images->bytes_read);
+    counter("oddjob_registry_requests_total", "Requests to registries.", images->registry_requests);
+    counter("oddjob_registry_retries_total", "Requests tried again.", images->registry_retries);
+    counter("oddjob_registry_resumed_total", "Blobs that were cut and went on.", images->blobs_resumed);
+  }
   return prometheus::TextSerializer().Serialize(families);
 }
 
 net::Task<Answer> get_metrics(Exchange& x) {
   const auto& engine = x.services.engine;
-  co_return text_response(200, x.services.metrics.text(engine.stats(), engine.ready()),
+  const auto* service = x.services.options.images;
+  const auto images = service != nullptr ? std::optional(service->stats()) : std::nullopt;
+  co_return text_response(200, x.services.metrics.text(engine.stats(), engine.ready(), images ? &*images : nullptr),
                           "text/plain; version=0.0.4; charset=utf-8");
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "image/service/service.hpp"
 #include "runs/engine.hpp"
 
 namespace oddjob::api {
@@ -21,7 +22,9 @@ class Metrics {
   void duration(std::string_view route, std::chrono::steady_clock::duration d);
   void stream_opened();
   void stream_closed();
-  [[nodiscard]] std::string text(const runs::Engine::Stats& stats, bool ready) const;
+  // `images`: null where there is no index of images.
+  [[nodiscard]] std::string text(const runs::Engine::Stats& stats, bool ready,
+                                 const image::Service::Stats* images = nullptr) const;
 
  private:
   struct Impl;

@@ -15,6 +15,8 @@ constexpr std::array kRoutes = {
     Route{"GET", "/api/v1/runs/{id}/log", &get_log},
     Route{"GET", "/api/v1/runs/{id}/stream", &stream_run, Access::identity, Kind::stream},
     Route{"GET", "/api/v1/workloads", &list_workloads},
+    Route{"GET", "/api/v1/files", &list_files},
+    Route{"GET", "/api/v1/images", &list_images},
     Route{"GET", "/api/v1/audit", &list_audit},
     Route{"GET", "/api/v1/audit/export", &export_audit, Access::identity, Kind::stream},
     Route{"GET", "/api/v1/audit/verify", &verify_audit},

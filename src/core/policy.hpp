@@ -32,6 +32,7 @@ struct Policy {
   // Names that --env may set: nullopt = none may be set; {"*"} = any.
   std::optional<std::vector<std::string>> allow_env;
   bool allow_host_network = false;
+  bool audit_files = false;                  // who lists the image's files goes into the audit
   // Limits and defaults.
   Duration default_timeout = std::chrono::hours(1);
   Duration max_timeout = std::chrono::hours(24);

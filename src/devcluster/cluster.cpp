@@ -118,6 +118,7 @@ struct Cluster::Impl {
       NodeOptions node_options;
       node_options.directory = options.directory / "node";
       node_options.confine = options.confine;
+      node_options.images = options.images;
       node_options.ca_pem = ca.cert_pem;
       node_options.issue_token = [this](std::string_view ns, std::string_view account) {
         const auto object = storage.get("/serviceaccounts", ns, account);

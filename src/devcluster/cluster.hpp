@@ -15,6 +15,7 @@ struct ClusterOptions {
   std::string address = "127.0.0.1";
   int port = 0;                         // 0: any free one
   bool confine = true;
+  std::filesystem::path images;         // OCI image layouts, at <registry>/<repository>
   std::size_t watch_history = 20000;
   bool run_pods = true;                 // false: no node (benchmarks with many Deployments)
 };

@@ -14,6 +14,9 @@ namespace oddjob::devcluster {
 
 struct NodeOptions {
   std::filesystem::path directory;      // logs and volumes live below
+  // OCI image layouts at <registry>/<repository>; images that are not there run
+  // with the machine's own files. Empty: none are.
+  std::filesystem::path images;
   bool confine = true;                  // bubblewrap, if it works here; else plain processes
   std::size_t max_log_bytes = 256U << 20U;  // of one container; what comes after is dropped
   std::string ca_pem;                   // for the service account volume

@@ -172,6 +172,7 @@ const std::vector<Row>& rows() {
       {"allow-interactive", flag(&Policy::allow_interactive)},
       {"allow-env", read_env},
       {"allow-host-network", flag(&Policy::allow_host_network)},
+      {"audit-files", flag(&Policy::audit_files)},
       {"max-timeout", duration(&Policy::max_timeout, &Draft::max_timeout_text)},
       {"default-timeout", duration(&Policy::default_timeout, &Draft::default_timeout_text)},
       {"ttl", duration(&Policy::ttl, nullptr)},

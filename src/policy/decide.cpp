@@ -69,12 +69,17 @@ bool is_approver(const Subject& subject, const Policy& policy) noexcept {
                                 : may_run(subject, policy);
 }
 
+Result<> check_may_run(const Subject& subject, const Policy& policy, const WorkloadRef& workload) {
+  if (may_run(subject, policy)) return {};
+  return fail(Errc::forbidden, "policy.not_allowed",
+              fmt::format("{} may not run anything on {}; it allows {}", printable(subject.user, 100),
+                          to_string(workload), who_may(policy)));
+}
+
 Decision decide(const Subject& subject, const Policy& policy, const RunRequest& request,
                 const Circumstances& now) {
-  if (!may_run(subject, policy))
-    return Deny{"policy.not_allowed",
-                fmt::format("{} may not run anything on {}; it allows {}", printable(subject.user, 100),
-                            to_string(request.workload), who_may(policy))};
+  if (auto allowed = check_may_run(subject, policy, request.workload); !allowed)
+    return Deny{allowed.error().code, allowed.error().message};
   if (policy.templates_only)
     return Deny{"policy.templates_only",
                 fmt::format("{} allows saved templates only, no free commands", to_string(request.workload))};

@@ -47,6 +47,8 @@ Decision decide(const Subject& subject, const Policy& policy, const RunRequest& 
 
 // May this subject start runs here at all (for `oddjob workloads`, completion)?
 bool may_run(const Subject& subject, const Policy& policy) noexcept;
+// The same as an error ("policy.not_allowed", forbidden) in decide()'s words.
+Result<> check_may_run(const Subject& subject, const Policy& policy, const WorkloadRef& workload);
 // Is the subject among those who may approve? Four eyes are apart from that:
 // approvals.hpp.
 bool is_approver(const Subject& subject, const Policy& policy) noexcept;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +64,10 @@ Result<std::string> choose_container(const json::value& workload, const RunReque
                                      const Policy& policy);
 // The digest of a Job as `render` defines it, of a Job read back from anywhere.
 std::string job_digest(const json::value& job);
+
+// The image that a run of a container gets: the very one that its running pods
+// report, where they agree; else as it is written.
+std::string pinned_image(std::string_view written, std::span<const std::string> running_image_ids);
 
 json::array report_json(const Rendered& r);   // [{"path","action","reason"}…, {"warning":…}…]
 // What differs between the workload's pod template and the Job's, with the

@@ -63,6 +63,7 @@ struct WorkloadInfo {
   std::string problem;  // why not, or what is wrong with its annotations
   bool needs_approval = false;
   std::string team_summary;  // "teams: payments; users: ann"
+  std::string version;       // moves whenever the workload changes
 };
 
 class Engine {

@@ -149,6 +149,7 @@ Result<std::vector<WorkloadInfo>> Engine::Impl::workloads(const Subject& subject
       WorkloadInfo info;
       info.ref = {kind, std::string(get_string(object, {"metadata", "namespace"})),
                   std::string(name_of(object))};
+      info.version = get_string(object, {"metadata", "resourceVersion"});
       if (!name_space.empty() && info.ref.name_space != name_space) continue;
       const auto* annotations = find_object(object, {"metadata", "annotations"});
       if (annotations == nullptr) continue;

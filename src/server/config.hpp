@@ -40,6 +40,16 @@ struct ServerConfig {
   std::int64_t max_log_bytes = 1LL << 30;
   Duration start_timeout = std::chrono::minutes(15);
   Duration shutdown_grace = std::chrono::seconds(10);
+  // Index of the paths in images, for completion. Bytes; rate 0: no bound.
+  bool images_enabled = true, images_ahead = true;
+  std::string images_directory;               // empty: beside the database
+  std::int64_t images_max_index_bytes = 2LL << 30, images_max_image_bytes = 32LL << 30;
+  std::int64_t images_background_rate = 32LL << 20;
+  int images_concurrent_pulls = 2, images_concurrent_layers = 4;
+  std::string images_platform;                // empty: linux and this machine's architecture
+  std::string images_docker_config_file, images_ca_file, images_layout_directory;
+  std::vector<std::string> images_layouts;    // REPOSITORY=FOLDER
+  std::vector<std::string> images_plain_http_registries, images_insecure_tls_registries;
   std::string log_level = "info";             // trace debug info warn error
   std::string log_format = "text";            // text json
 };

@@ -16,6 +16,7 @@
 #include "devcluster/cluster.hpp"
 #include "kube/client.hpp"
 #include "fs/files.hpp"
+#include "server/sample_images.hpp"
 #include "server/samples.hpp"
 #include "server/serve.hpp"
 
@@ -111,7 +112,8 @@ void print_welcome(const DevOptions& options, const std::string& url, const devc
       "In another terminal:\n\n"
       "  export ODDJOB_CONFIG={}/oddjob.yaml KUBECONFIG={}\n"
       "  oddjob workloads\n"
-      "  oddjob run deploy/payments -- sh scripts/backfill.sh\n"
+      "  source <(oddjob completion bash)                      # zsh and fish too\n"
+      "  oddjob run deploy/payments -- sh scripts/backfill.sh  # or sh scr<TAB>\n"
       "  oddjob --context bob run deploy/payments -- true      # refused: bob is in no team\n"
       "  oddjob run deploy/ledger --reason fix -- true         # waits until somebody else approves\n"
       "  oddjob --context bob pending                          # and bob does: oddjob approve RUN\n"
@@ -130,6 +132,7 @@ net::Task<int> run_all(net::Loop& loop, const DevOptions& options, const devclus
 
   ServerConfig config;
   config.listen_port = options.port;
+  config.images_layout_directory = options.directory + "/images";
   config.database_url = "sqlite:" + options.directory + "/oddjob.db";
   config.shutdown_grace = std::chrono::seconds(3);
 
@@ -200,6 +203,13 @@ int dev(const DevOptions& given) {
   cluster_options.port = options.cluster_port;
   cluster_options.confine = options.confine;
   cluster_options.run_pods = options.run_pods;
+  if (!options.cluster_only) {
+    cluster_options.images = options.directory + "/images";
+    if (auto written = write_sample_images(cluster_options.images.string()); !written) {
+      spdlog::error("{}", written.error().message);
+      return 1;
+    }
+  }
   ClusterThread cluster(std::move(cluster_options));
   if (auto started = cluster.start(); !started) {
     spdlog::error("the dev cluster did not start: {}", started.error().message);

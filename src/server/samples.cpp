@@ -16,19 +16,6 @@ metadata: {name: payments-secret, namespace: default}
 stringData:
   DATABASE_PASSWORD: not-a-real-one
 ---
-apiVersion: v1
-kind: ConfigMap
-metadata: {name: payments-scripts, namespace: default}
-data:
-  backfill.sh: |
-    #!/bin/sh
-    # Pretends to fill a column, a batch at a time.
-    for batch in 1 2 3 4 5; do
-      echo "$(date -u +%T) batch $batch of 5 in $DATABASE_NAME: 200 rows"
-      sleep 1
-    done
-    echo done
----
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -47,17 +34,11 @@ spec:
       containers:
         - name: app
           image: registry.example.com/payments:1.4.2
-          command: [sh, -c, "echo serving $DATABASE_NAME; while :; do sleep 5; done"]
           envFrom:
             - configMapRef: {name: payments-config}
             - secretRef: {name: payments-secret}
           ports: [{containerPort: 8080}]
           readinessProbe: {httpGet: {path: /healthz, port: 8080}}
-          volumeMounts: [{name: scripts, mountPath: /app/scripts}]
-          workingDir: /app
-      volumes:
-        - name: scripts
-          configMap: {name: payments-scripts, defaultMode: 0755}
 ---
 apiVersion: v1
 kind: Service
@@ -83,7 +64,6 @@ spec:
       containers:
         - name: app
           image: registry.example.com/reports:2.0.0
-          command: [sh, -c, "while :; do sleep 5; done"]
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -118,7 +98,6 @@ spec:
       containers:
         - name: app
           image: registry.example.com/legacy:0.9
-          command: [sh, -c, "while :; do sleep 5; done"]
 )yaml";
 }
 

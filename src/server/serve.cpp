@@ -16,6 +16,7 @@
 #include "fs/files.hpp"
 #include "hooks/deliverer.hpp"
 #include "hooks/message.hpp"
+#include "server/images.hpp"
 #include "store/store.hpp"
 
 namespace oddjob::server {
@@ -59,13 +60,15 @@ struct Server::Impl {
   std::unique_ptr<kube::Client> client;
   std::unique_ptr<hooks::Deliverer> hooks;
   std::unique_ptr<runs::Engine> engine;
+  std::unique_ptr<runs::WorkloadImages> workload_images;
+  std::unique_ptr<image::Service> images;  // null: none are indexed
   std::unique_ptr<auth::Authenticator> authenticator;
   std::unique_ptr<api::Api> api;
   std::unique_ptr<net::HttpServer> http;
   std::optional<CertificateFiles> certificate;  // none: plain HTTP
   net::Notifier connected, stopped;
   net::CancelToken stopping;
-  bool connect_ended = true, following_ended = true;
+  bool connect_ended = true, following_ended = true, looking_ahead = false;
 
   Impl(net::Loop& l, ServerConfig c, kube::Config k, std::vector<auth::StaticToken> t)
       : loop(l), config(std::move(c)), cluster_config(std::move(k)), given_tokens(std::move(t)) {}
@@ -145,6 +148,9 @@ struct Server::Impl {
     api_options.version = ODDJOB_VERSION;
     api_options.commit = ODDJOB_COMMIT;
     api_options.max_streams_per_subject = static_cast<std::size_t>(config.max_streams_per_subject);
+    OJ_CHECK(assemble_images());
+    api_options.images = images.get();
+    api_options.workload_images = workload_images.get();
     api = std::make_unique<api::Api>(*engine, *store, db, *authenticator, std::move(api_options));
 
     OJ_TRY(auto options, http_options());
@@ -183,6 +189,26 @@ struct Server::Impl {
     stopped.notify_all();
   }
 
+  // A folder that cannot be written is no reason not to run anything.
+  Result<> assemble_images() {
+    if (!config.images_enabled) return {};
+    OJ_TRY(auto options, image_options(config, kube::process_environment()));
+    workload_images = std::make_unique<runs::WorkloadImages>(*client, config.namespaces);
+    images = std::make_unique<image::Service>(loop, std::move(options));
+    if (auto started = images->start(); !started) {
+      spdlog::warn("no files of images will be completed: {}", describe(started.error()));
+      images.reset();
+    }
+    return {};
+  }
+
+  net::Task<> look_ahead() {
+    looking_ahead = true;
+    co_await index_ahead(*engine, *workload_images, *images, stopping);
+    looking_ahead = false;
+    connected.notify_all();
+  }
+
   // Until the cluster answers: a server that starts before its API server must
   // not need a restart.
   net::Task<> connect() {
@@ -191,6 +217,7 @@ struct Server::Impl {
       auto started = co_await engine->start();
       if (started) {
         spdlog::info("the cluster at {} is in view; runs are accepted", cluster_config.server);
+        if (images && config.images_ahead) loop.spawn("index images", look_ahead());
         break;
       }
       spdlog::warn("the cluster at {} is not in view: {}", cluster_config.server, describe(started.error()));
@@ -240,10 +267,12 @@ net::Task<> Server::stop() {
   impl_->stopping.cancel();
   impl_->stopped.notify_all();
   co_await impl_->http->shutdown(impl_->config.shutdown_grace);
+  if (impl_->images) co_await impl_->images->stop();
   co_await impl_->engine->stop();
   co_await impl_->hooks->stop();
   const auto deadline = std::chrono::steady_clock::now() + kConnectRetry * 2;
-  while (!(impl_->connect_ended && impl_->following_ended) && std::chrono::steady_clock::now() < deadline) {
+  while (!(impl_->connect_ended && impl_->following_ended && !impl_->looking_ahead) &&
+         std::chrono::steady_clock::now() < deadline) {
     const auto seen = impl_->connected.ticket();
     co_await impl_->connected.wait_beyond(seen, Duration(100));
   }

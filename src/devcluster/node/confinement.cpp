@@ -32,15 +32,53 @@ std::vector<std::string> base_arguments() {
   return out;
 }
 
+// Links of the image lead to places in the image.
+fs::path in_image(const fs::path& root, const std::string& path) {
+  if (root.empty()) return path;
+  std::error_code error;
+  fs::path at = path;
+  for (int links = 0; links < 40; ++links) {
+    fs::path walked, rest;
+    bool found = false;
+    for (const auto& part : at.relative_path()) {
+      if (found) {
+        rest /= part;
+        continue;
+      }
+      const auto next = root / walked / part;
+      if (fs::is_symlink(next, error)) {
+        const auto target = fs::read_symlink(next, error);
+        walked = target.is_absolute() ? target.relative_path() : (walked / target).lexically_normal();
+        found = true;
+      } else {
+        walked /= part;
+      }
+    }
+    at = fs::path("/") / walked;
+    if (!rest.empty()) at /= rest;
+    at = at.lexically_normal();
+    if (!found) break;
+  }
+  return root / at.relative_path();
+}
+
 // The file behind a path as the container sees it, or nullopt.
-std::optional<fs::path> on_host(const std::string& path, const std::vector<Mount>& mounts) {
+std::optional<fs::path> on_host(const std::string& path, const std::vector<Mount>& mounts, const fs::path& root) {
   const Mount* best = nullptr;
   for (const auto& m : mounts)
     if ((path == m.target || path.starts_with(m.target + "/")) && (best == nullptr || m.target.size() > best->target.size())) best = &m;
-  const fs::path real = best == nullptr ? fs::path(path) : path == best->target ? best->source : best->source / path.substr(best->target.size() + 1);
+  const fs::path real = best == nullptr ? in_image(root, path) : path == best->target ? best->source : best->source / path.substr(best->target.size() + 1);
   std::error_code error;
   if (!fs::exists(real, error) || fs::is_directory(real, error)) return std::nullopt;
   return real;
+}
+
+// All that there is comes from the image, but for what a container engine adds.
+std::vector<std::string> image_arguments(const fs::path& root) {
+  std::vector<std::string> out = {kBwrap, "--unshare-pid", "--unshare-uts", "--unshare-ipc", "--die-with-parent", "--bind", root.string(), "/"};
+  for (const auto* path : {"/etc/hosts", "/etc/resolv.conf"}) out.insert(out.end(), {"--ro-bind-try", path, path});
+  out.insert(out.end(), {"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"});
+  return out;
 }
 
 std::unexpected<Error> start_error(std::string_view program, std::string_view why) {
@@ -70,13 +108,13 @@ bool can_confine() {
 }
 
 Result<std::vector<std::string>> confined_argv(bool confine, const json::value& pod, const std::vector<std::string>& argv, const Environment& environment,
-                                               const std::string& directory, const std::vector<Mount>& mounts) {
+                                               const std::string& directory, const std::vector<Mount>& mounts, const fs::path& root) {
   const auto& program = argv.front();
   std::optional<fs::path> found;
   std::string inside = program;
   if (program.find('/') != std::string::npos) {
     inside = program.starts_with('/') ? program : (fs::path(directory.empty() ? "/" : directory) / program).lexically_normal().string();
-    found = on_host(inside, mounts);
+    found = on_host(inside, mounts, root);
     if (!found) return start_error(program, fmt::format("stat {}: no such file or directory", printable(program, 200)));
   } else {
     for (const auto& [name, value] : environment) {
@@ -84,7 +122,7 @@ Result<std::vector<std::string>> confined_argv(bool confine, const json::value& 
       for (const auto& folder : split(value, ':')) {
         if (found || folder.empty()) continue;
         inside = folder + "/" + program;
-        found = on_host(inside, mounts);
+        found = on_host(inside, mounts, root);
         if (found && ::access(found->c_str(), X_OK) != 0) found.reset();
       }
     }
@@ -96,7 +134,7 @@ Result<std::vector<std::string>> confined_argv(bool confine, const json::value& 
     out.front() = found->string();
     return out;
   }
-  auto out = base_arguments();
+  auto out = root.empty() ? base_arguments() : image_arguments(root);
   const auto add = [&](std::initializer_list<std::string> words) { out.insert(out.end(), words); };
   add({"--hostname", std::string(get_string(pod, {"spec", "hostname"}, get_string(pod, {"metadata", "name"}))).substr(0, 63)});
   for (const auto& m : mounts) add({m.read_only ? "--ro-bind" : "--bind", m.source.string(), m.target});
@@ -105,6 +143,15 @@ Result<std::vector<std::string>> confined_argv(bool confine, const json::value& 
   add({"--chdir", cwd, "--", inside});
   out.insert(out.end(), argv.begin() + 1, argv.end());
   return out;
+}
+
+Result<fs::path> private_root(const fs::path& image, const fs::path& copy) {
+  std::error_code error;
+  fs::remove_all(copy, error);
+  fs::create_directories(copy.parent_path(), error);
+  fs::copy(image, copy, fs::copy_options::recursive | fs::copy_options::copy_symlinks, error);
+  if (error) return fail(Errc::failed_precondition, "StartError", fmt::format("the image's files were not copied: {}", error.message()));
+  return copy;
 }
 
 }  // namespace oddjob::devcluster

@@ -10,6 +10,7 @@
 
 #include "core/error.hpp"
 #include "core/json.hpp"
+#include "devcluster/images/layout.hpp"
 #include "devcluster/node.hpp"
 #include "devcluster/registry.hpp"
 
@@ -17,11 +18,14 @@ namespace oddjob::devcluster {
 
 using Environment = std::vector<std::pair<std::string, std::string>>;
 
-// The container's variables in order, references resolved, $(VAR) expanded.
-// Error "CreateContainerConfigError" worded as the kubelet's.
-Result<Environment> container_environment(Storage& storage, const json::value& pod, const json::value& container);
-// command + args with $(VAR) expanded; the placeholder where neither is given.
-std::vector<std::string> container_argv(const json::value& container, const Environment& environment);
+// The container's variables in order, references resolved, $(VAR) expanded, and
+// what the image sets beside them. Error "CreateContainerConfigError" worded as the kubelet's.
+Result<Environment> container_environment(Storage& storage, const json::value& pod, const json::value& container,
+                                          const ImageSettings& image = {});
+// command + args with $(VAR) expanded, or what the image says in their place; a
+// placeholder where neither says anything.
+std::vector<std::string> container_argv(const json::value& container, const Environment& environment,
+                                        const ImageSettings& image = {});
 // $(VAR) and $$ as Kubernetes defines them.
 std::string expand(std::string_view text, const Environment& environment);
 
@@ -44,9 +48,12 @@ Result<std::vector<Mount>> prepare_mounts(Storage& storage, const NodeOptions& o
                                           const json::value& pod, const json::value& container);
 
 // argv of the process to start: under bubblewrap or plain. `argv[0]` is looked
-// up in the container's PATH first; error "StartError" as runc words it.
+// up in the container's PATH first; error "StartError" as runc words it. `root`: the
+// files of the image, which are all that the process sees; empty: those of the machine.
 Result<std::vector<std::string>> confined_argv(bool confine, const json::value& pod, const std::vector<std::string>& argv,
-                                               const Environment& environment, const std::string& directory, const std::vector<Mount>& mounts);
+                                               const Environment& environment, const std::string& directory, const std::vector<Mount>& mounts, const std::filesystem::path& root = {});
+// A copy of an image's files for one container to write into.
+Result<std::filesystem::path> private_root(const std::filesystem::path& image, const std::filesystem::path& copy);
 // Does bubblewrap work on this machine?
 bool can_confine();
 

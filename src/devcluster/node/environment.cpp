@@ -90,7 +90,7 @@ std::string expand(std::string_view text, const Environment& environment) {
   return out;
 }
 
-Result<Environment> container_environment(Storage& storage, const json::value& pod, const json::value& container) {
+Result<Environment> container_environment(Storage& storage, const json::value& pod, const json::value& container, const ImageSettings& image) {
   const auto ns = get_string(pod, {"metadata", "namespace"});
   Environment out;
   if (const auto* sources = find_array(container, {"envFrom"})) {
@@ -139,18 +139,28 @@ Result<Environment> container_environment(Storage& storage, const json::value& p
   const auto fill = [&](std::string_view name, std::string value) {
     if (value_of(out, name) == nullptr) out.emplace_back(name, std::move(value));
   };
+  for (const auto& line : image.env)
+    if (const auto equals = line.find('='); equals != std::string::npos) fill(line.substr(0, equals), line.substr(equals + 1));
   fill("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
   fill("HOSTNAME", std::string(get_string(pod, {"spec", "hostname"}, get_string(pod, {"metadata", "name"}))));
   fill("HOME", "/root");
   return out;
 }
 
-std::vector<std::string> container_argv(const json::value& container, const Environment& environment) {
+std::vector<std::string> container_argv(const json::value& container, const Environment& environment, const ImageSettings& image) {
   std::vector<std::string> out;
-  for (const auto* key : {"command", "args"})
-    if (const auto* words = find_array(container, {key}))
-      for (const auto& w : *words)
-        if (w.is_string()) out.push_back(expand(sv(w.get_string()), environment));
+  const auto add = [&](std::string_view key, const std::vector<std::string>& otherwise) {
+    const auto* words = find_array(container, {key});
+    if (words == nullptr || words->empty()) {
+      out.insert(out.end(), otherwise.begin(), otherwise.end());
+      return false;
+    }
+    for (const auto& w : *words)
+      if (w.is_string()) out.push_back(expand(sv(w.get_string()), environment));
+    return true;
+  };
+  const bool own_command = add("command", image.entrypoint);
+  add("args", own_command ? std::vector<std::string>{} : image.command);
   if (out.empty()) out = {"sleep", "infinity"};
   return out;
 }

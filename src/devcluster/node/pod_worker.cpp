@@ -244,6 +244,25 @@ net::Task<bool> PodWorker::schedule() {
   co_return false;
 }
 
+// False: there is a layout, and it cannot be used; the pod waits for somebody to delete it.
+bool PodWorker::use_layout(Container& c) {
+  const auto& layouts = node_->options.images;
+  if (layouts.empty()) return true;
+  const auto& name = c.image.normalised;
+  const auto at = name.find('@');
+  const auto split_at = at != std::string::npos ? at : name.rfind(':');
+  auto local = unpack_image(layouts / name.substr(0, split_at), std::string_view(name).substr(split_at + 1),
+                            node_->options.directory / "images");
+  if (!local) {
+    event("Warning", "Failed", fmt::format("Failed to pull image \"{}\": {}", name, local.error().message));
+    set_waiting(c, "ErrImagePull", local.error().message);
+    return false;
+  }
+  c.local = std::move(*local);
+  if (c.local) c.image.id = name.substr(0, split_at) + "@" + c.local->digest;
+  return true;
+}
+
 net::Task<bool> PodWorker::pull(Container& c) {
   const std::string image(get_string(c.spec, {"image"}));
   auto parsed = parse_image(image);
@@ -252,6 +271,7 @@ net::Task<bool> PodWorker::pull(Container& c) {
     set_waiting(c, "InvalidImageName", parsed.error().message);
   } else if (parsed->pullable) {
     c.image = std::move(*parsed);
+    if (!use_layout(c)) co_return false;
     event("Normal", "Pulled", fmt::format("Container image \"{}\" already present on machine", image));
     co_return true;
   }
@@ -302,10 +322,11 @@ net::Task<> PodWorker::run_process(Container& c) {
   if (!now) co_return;
   auto& storage = node_->registry.storage();
   const std::string name(get_string(c.spec, {"name"}));
+  const ImageSettings image = c.local ? c.local->settings : ImageSettings{};
   Result<Environment> environment = fail(Errc::internal, "", "");
   Result<std::vector<Mount>> mounts = fail(Errc::internal, "", "");
   for (;;) {
-    environment = container_environment(storage, *now, c.spec);
+    environment = container_environment(storage, *now, c.spec, image);
     if (environment) mounts = prepare_mounts(storage, node_->options, folder_ / "volumes", *now, c.spec);
     if (environment && mounts) break;
     const auto& e = environment ? mounts.error() : environment.error();
@@ -317,13 +338,18 @@ net::Task<> PodWorker::run_process(Container& c) {
   }
   c.id = "process://" + sha256_hex(fmt::format("{}/{}/{}", uid_, name, c.restarts));
   event("Normal", "Created", fmt::format("Created container: {}", name));
-  const std::string directory(get_string(c.spec, {"workingDir"}));
-  auto argv = confined_argv(node_->confine, *now, container_argv(c.spec, *environment), *environment, directory, *mounts);
+  const std::string directory(get_string(c.spec, {"workingDir"}, c.local ? image.working_dir : std::string()));
+  Result<std::filesystem::path> root = std::filesystem::path();
+  if (c.local) root = private_root(c.local->root, folder_ / "roots" / name);
+  auto argv = root ? confined_argv(node_->confine, *now, container_argv(c.spec, *environment, image), *environment, directory, *mounts, *root)
+                   : Result<std::vector<std::string>>(fail(root.error()));
   Launch launch;
   if (argv) {
     launch.argv = std::move(*argv);
     for (const auto& [key, value] : *environment) launch.environment.push_back(fmt::format("{}={}", key, value));
-    if (!node_->confine && std::filesystem::is_directory(directory)) launch.directory = directory;
+    // Without confinement there is no other root: at least the working directory is the image's.
+    const auto start_in = c.local ? *root / std::filesystem::path(directory).relative_path() : std::filesystem::path(directory);
+    if (!node_->confine && std::filesystem::is_directory(start_in)) launch.directory = start_in;
     launch.log_file = log_file(c, c.restarts);
     launch.max_log_bytes = node_->options.max_log_bytes;
   }

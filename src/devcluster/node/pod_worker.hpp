@@ -36,6 +36,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
     json::value spec;
     bool init = false, sidecar = false;
     ImageName image;
+    std::optional<LocalImage> local;   // its files, where there is a layout of it
     json::value state = json::object{{"waiting", {{"reason", "PodInitializing"}}}}, last_state = json::object();
     int restarts = 0;
     std::uint64_t process = 0;     // 0: none
@@ -54,6 +55,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   net::Task<bool> schedule();
   net::Task<> run_container(Container& c);
   net::Task<bool> pull(Container& c);
+  bool use_layout(Container& c);
   net::Task<> watch_memory(std::shared_ptr<PodWorker> self, Container& c, std::int64_t limit);
   net::Task<> run_process(Container& c);
   net::Task<> wind_down(std::chrono::seconds grace);

@@ -60,6 +60,27 @@ std::optional<ImageName> pullable(std::string_view image_id) {
   return name;
 }
 
+struct Running {
+  std::set<std::string> digests, elsewhere;  // the latter: repositories of another name
+  bool local = false;                        // an image that only a node has
+};
+
+Running running(const ImageName& image, std::span<const std::string> ids) {
+  Running out;
+  for (const std::string& id : ids) {
+    if (id.empty()) continue;  // not pulled yet
+    const auto name = pullable(id);
+    if (!name) {
+      out.local = true;
+      continue;
+    }
+    out.digests.insert(name->digest);
+    if (full_repository(name->repository) != full_repository(image.repository))
+      out.elsewhere.insert(name->repository);
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<> pin_image(Context& c) {
@@ -79,19 +100,7 @@ Result<> pin_image(Context& c) {
     c.changed(path, "kept", "The image's tag is left as written, as asked for.");
     return {};
   }
-  std::set<std::string> digests, elsewhere;
-  bool local = false;
-  for (const std::string& id : c.facts.running_image_ids) {
-    if (id.empty()) continue;  // not pulled yet
-    const auto name = pullable(id);
-    if (!name) {
-      local = true;
-      continue;
-    }
-    digests.insert(name->digest);
-    if (full_repository(name->repository) != full_repository(image.repository))
-      elsewhere.insert(name->repository);
-  }
+  const auto [digests, elsewhere, local] = running(image, c.facts.running_image_ids);
   if (digests.empty() && !local) {
     c.changed(path, "kept", "No running pod of the workload tells the image's digest, so its tag stays.");
     return {};
@@ -124,4 +133,20 @@ Result<> pin_image(Context& c) {
   return {};
 }
 
+std::string pin(std::string_view written, std::span<const std::string> ids) {
+  const ImageName image = split_image(written);
+  if (!image.digest.empty()) return std::string(written);
+  const auto [digests, elsewhere, local] = running(image, ids);
+  if (local || digests.size() != 1) return std::string(written);
+  return fmt::format("{}@{}", image.repository, *digests.begin());
+}
+
 }  // namespace oddjob::render::rules_of
+
+namespace oddjob::render {
+
+std::string pinned_image(std::string_view written, std::span<const std::string> running_image_ids) {
+  return rules_of::pin(written, running_image_ids);
+}
+
+}  // namespace oddjob::render

@@ -349,5 +349,14 @@ TEST_F(ApiTest, MetricsCountByPatternNotByPath) {
   EXPECT_EQ(r.body.find("knows"), std::string::npos);
 }
 
+TEST_F(ApiTest, WithoutAnIndexOfImagesThereAreNoFiles) {
+  expect_problem(get("/api/v1/files?workload=deploy/payments"), 501, "files.off");
+  expect_problem(get("/api/v1/images"), 501, "files.off");
+  expect_problem(get("/api/v1/files?workload=deploy/payments&mode=sing"), 400, "api.bad_parameter");
+  expect_problem(get("/api/v1/files"), 400, "api.bad_parameter");
+  expect_problem(get("/api/v1/files?workload=deploy/payments&wait=61"), 400, "api.bad_parameter");
+  expect_problem(get("/api/v1/files?workload=deploy/payments", ""), 401, "auth.missing");
+}
+
 }  // namespace
 }  // namespace oddjob::api

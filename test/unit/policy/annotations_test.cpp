@@ -117,6 +117,8 @@ TEST(Annotations, TheRestIsReadAsNamed) {
   EXPECT_EQ(good("max-timeout", "2h").max_timeout, 2h);
   EXPECT_EQ(good("default-timeout", "90s").default_timeout, 90s);
   EXPECT_EQ(good("ttl", "2d").ttl, 48h);
+  EXPECT_TRUE(good("audit-files", "true").audit_files);
+  EXPECT_FALSE(good("ttl", "2d").audit_files);
   EXPECT_EQ(good("max-concurrent", "3").max_concurrent, 3);
   EXPECT_EQ(good("max-cpu", "1500m").max_cpu, parse_quantity("1.5").value());
   EXPECT_EQ(good("max-memory", "2Gi").max_memory, parse_quantity("2048Mi").value());
