@@ -21,8 +21,11 @@ const CLI::App* subcommand(const CLI::App& of, const std::string& name) {
   return found.empty() ? nullptr : found.front();
 }
 
-void note(GlobalFlags& flags, std::string_view option, const std::string& value) {
-  if (option == "--namespace")
+void note(Place& place, std::string_view option, const std::string& value) {
+  GlobalFlags& flags = place.flags;
+  if (option == "--container")
+    place.container = value;
+  else if (option == "--namespace")
     flags.name_space = value;
   else if (option == "--context")
     flags.context = value;
@@ -41,27 +44,41 @@ Place locate(const CLI::App& app, const std::vector<std::string>& words) {
   p.command = &app;
   for (std::size_t i = 0; i + 1 < words.size(); ++i) {
     const auto& word = words[i];
-    if (!p.option.empty()) {
+    if (p.in_command) {
+      p.command_words.push_back(word);
+    } else if (word == "--") {
+      p.in_command = true;
+      p.option.clear();
+    } else if (!p.option.empty()) {
       if (word == "=") continue;  // bash takes --flag=value apart
-      note(p.flags, p.option, word);
+      note(p, p.option, word);
       p.option.clear();
     } else if (word.starts_with("--") && word.find('=') != std::string::npos) {
       const auto equals = word.find('=');
-      note(p.flags, value_option(p.command, word.substr(0, equals)), word.substr(equals + 1));
+      note(p, value_option(p.command, word.substr(0, equals)), word.substr(equals + 1));
     } else if (word.starts_with('-')) {
       p.option = value_option(p.command, word);
     } else if (const auto* next = p.positionals == 0 ? subcommand(*p.command, word) : nullptr) {
       p.command = next;
     } else {
       ++p.positionals;
+      p.arguments.push_back(word);
     }
   }
   if (!words.empty()) p.word = words.back();
+  if (p.in_command) return p;
   if (p.word == "=") p.word.clear();
+  const auto equals = p.word.find('=');
+  if (p.option.empty() && p.word.starts_with("--") && equals != std::string::npos) {
+    p.option = value_option(p.command, p.word.substr(0, equals));
+    p.head = p.word.substr(0, equals + 1);
+    p.word.erase(0, equals + 1);
+  }
   return p;
 }
 
 std::vector<std::string> fixed_candidates(const Place& p, const std::vector<std::string>& contexts) {
+  if (p.in_command) return {};  // only the image knows
   const auto& o = p.option;
   const auto name = p.command->get_name();
   if (o == "--output") {

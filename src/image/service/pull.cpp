@@ -26,7 +26,7 @@ struct Resolved {
   Manifest manifest;
 };
 
-net::Task<Result<Resolved>> resolve(Source& source, const Reference& image, const Platform& platform) {
+net::Task<Result<Resolved>> resolve(Source& source, Reference image, Platform platform) {
   std::string name(manifest_name(image));
   const auto what = oddjob::image::to_string(image);
   for (int depth = 0; depth < kMaxNesting; ++depth) {
