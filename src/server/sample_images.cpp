@@ -114,10 +114,11 @@ Result<> write_sample_images(const std::string& folder) {
   settings.working_dir = "/app";
   settings.env = {"PATH=/usr/local/bin:/usr/bin:/bin"};
   settings.command = {"/app/server.sh"};
-  // One base for all three, as teams have it: its paths are read once.
+  // One base for all, as teams have it: its paths are read once.
   const auto base = base_layer();
   OJ_CHECK(devcluster::write_layout(registry / "payments", "1.4.2", {base, payments_layer()}, settings));
   OJ_CHECK(devcluster::write_layout(registry / "reports", "2.0.0", {base, small_layer("monthly")}, settings));
+  OJ_CHECK(devcluster::write_layout(registry / "ledger", "3.1.0", {base, small_layer("balance")}, settings));
   return devcluster::write_layout(registry / "legacy", "0.9", {base, small_layer("cleanup")}, settings);
 }
 
