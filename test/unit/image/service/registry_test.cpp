@@ -209,7 +209,9 @@ TEST_F(RegistryTest, ATokenIsFetchedKeptAndRenewedOnceWhenRefused) {
     EXPECT_EQ(r.query.get("service"), "reg");
     EXPECT_EQ(r.query.get("scope"), "repository:team/app:pull");
     // Where her token is refused again and again, nobody's is tried at the end.
-    if (good != "none") EXPECT_EQ(authorization(r), "Basic " + base64_encode("ann:pw"));
+    if (good != "none") {
+      EXPECT_EQ(authorization(r), "Basic " + base64_encode("ann:pw"));
+    }
     return send(w, 200, R"({"token":"t)" + std::to_string(++tokens) + R"(","expires_in":300})");
   };
   main_.answer = [&](const ServerRequest& r, ResponseWriter& w) {
