@@ -25,7 +25,7 @@ inline constexpr std::string_view kApiVersion = "oddjob.dev/v1alpha1", kKind = "
 inline constexpr std::size_t kMaxCommand = 32, kMaxArgs = 64, kMaxElement = 2048;
 inline constexpr std::size_t kMaxParameters = 32, kMaxEnumValues = 64, kMaxEnumValue = 253;
 inline constexpr std::size_t kMaxEnv = 32, kMaxEnvValue = 2048, kMaxWho = 64, kMaxWhoLength = 253;
-inline constexpr std::size_t kMaxDescription = 1024, kMaxPattern = 512, kMaxValue = 2048;
+inline constexpr std::size_t kMaxDescription = 1024, kMaxPattern = 256, kMaxValue = 2048;
 
 enum class ParameterType { string, integer, boolean, enumeration, duration, date };
 std::string_view to_string(ParameterType t) noexcept;  // "enum" for the fourth
