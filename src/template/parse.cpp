@@ -232,6 +232,8 @@ class SpecReader : public Reader {
     if (known == std::end(kTypes)) {
       if (type || Reader::get(o, "type") == nullptr)
         bad(path + ".type", (type ? "must be one of " : "is required: one of ") + quoted_types());
+      // Known by its name all the same, so that its uses are not wrong too.
+      t.parameters.push_back(std::move(p));
       return;
     }
     p.type = known->second;
