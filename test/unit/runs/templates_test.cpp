@@ -205,8 +205,10 @@ TEST_F(TemplatesTest, PreApprovedOrNotIsTheWorkloadsToSay) {
   cluster.put_deployment({{"oddjob.dev/allowed-users", "ann"}, {"oddjob.dev/approval", "required"}});
   put_template();
   start();
-  EXPECT_FALSE(submit(from_template()).has_value() &&
-               stored(submit(from_template())->run.id).state == RunState::starting);
+  const auto waits = submit(from_template());
+  ASSERT_TRUE(waits) << waits.error().message;
+  EXPECT_EQ(waits->run.state, RunState::pending_approval);
+  EXPECT_EQ(waits->run.approval.required, 1);
   cluster.put_deployment({{"oddjob.dev/allowed-users", "ann"},
                           {"oddjob.dev/approval", "required"},
                           {"oddjob.dev/templates", "pre-approved"}});
