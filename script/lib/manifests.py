@@ -108,14 +108,19 @@ def make():
     }
 
 
+def copies():
+    """Helm takes custom resource definitions from the chart's own folder only."""
+    return {f"helm/oddjob/crds/{p.name}": p.read_text() for p in sorted((ROOT / "deploy" / "crds").glob("*.yaml"))}
+
+
 def main():
     check = sys.argv[1:] == ["--check"]
     if sys.argv[1:] and not check:
         sys.exit("usage: script/manifests [--check]")
     stale = []
-    for name, documents in make().items():
+    made = {name: WORDS[name] + "---\n".join(documents) for name, documents in make().items()}
+    for name, text in (made | copies()).items():
         path = ROOT / "deploy" / name
-        text = WORDS[name] + "---\n".join(documents)
         if path.exists() and path.read_text() == text:
             continue
         stale.append(f"deploy/{name}")

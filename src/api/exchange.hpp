@@ -36,7 +36,7 @@ struct Exchange {
   const net::ServerRequest& request;
   net::ResponseWriter& out;
   runs::Caller caller;    // empty on open routes
-  std::string parameter;  // of the path
+  std::string parameter;  // of the path; several are joined by '/'
   int status = 0;         // set by handlers that answer through `out` themselves
 };
 
@@ -56,6 +56,8 @@ net::Task<Answer> stream_run(Exchange& x);
 net::Task<Answer> list_workloads(Exchange& x);
 net::Task<Answer> list_files(Exchange& x);
 net::Task<Answer> list_images(Exchange& x);
+net::Task<Answer> list_templates(Exchange& x);
+net::Task<Answer> get_template(Exchange& x);
 net::Task<Answer> list_audit(Exchange& x);
 net::Task<Answer> export_audit(Exchange& x);
 net::Task<Answer> verify_audit(Exchange& x);

@@ -17,6 +17,8 @@ constexpr std::array kRoutes = {
     Route{"GET", "/api/v1/workloads", &list_workloads},
     Route{"GET", "/api/v1/files", &list_files},
     Route{"GET", "/api/v1/images", &list_images},
+    Route{"GET", "/api/v1/templates", &list_templates},
+    Route{"GET", "/api/v1/templates/{namespace}/{name}", &get_template},
     Route{"GET", "/api/v1/audit", &list_audit},
     Route{"GET", "/api/v1/audit/export", &export_audit, Access::identity, Kind::stream},
     Route{"GET", "/api/v1/audit/verify", &verify_audit},
@@ -35,7 +37,8 @@ bool fits(std::string_view pattern, std::string_view path, std::string& paramete
     const auto want = pattern.substr(0, a), have = path.substr(0, b);
     if (want.starts_with('{')) {
       if (have.empty()) return false;
-      parameter = have;
+      if (!parameter.empty()) parameter += '/';
+      parameter += have;
     } else if (want != have) {
       return false;
     }

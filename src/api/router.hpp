@@ -34,7 +34,7 @@ std::span<const Route> routes();
 
 struct Match {
   const Route* route = nullptr;           // null: no such path, or not this method
-  std::string parameter;                  // what {name} took
+  std::string parameter;                  // what {name} took; several are joined by '/'
   std::vector<std::string_view> allowed;  // methods of this path; empty: no such path
 };
 Match match(std::string_view method, std::string_view path);

@@ -35,10 +35,27 @@ std::string state_words(Detail d) {
   return s;
 }
 
+// "; from the template backfill, generation 3, sha256:…, with since=2026-01-01", where it was one.
+std::string from_template(Detail d) {
+  const auto name = get_string(d, {"template", "name"});
+  if (name.empty()) return {};
+  std::string out = fmt::format("; from the template {}, generation {}, {}…", printable(name, 253),
+                                get_int(d, {"template", "generation"}).value_or(0),
+                                printable(get_string(d, {"template", "digest"}), 200).substr(0, 19));
+  std::string values;
+  if (const auto* params = find_object(d, {"params"}))
+    for (const auto& [key, value] : *params)
+      if (value.is_string())
+        values += fmt::format("{}{}={}", values.empty() ? "" : ", ", printable(std::string_view(key), 63),
+                              printable(sv(value.get_string()), 200));
+  return out + with(", with ", std::move(values));
+}
+
 std::string requested(Detail d) {
   std::string out = fmt::format("asked to run `{}` as {} in namespace {} runs",
                                 printable(command_line(d), 1000), text(d, "workload"), text(d, "namespace"));
   out += with(", because: ", text(d, "reason"));
+  out += from_template(d);
   out += "; " + identified(d);
   if (get_bool(d, {"breakGlass"})) {
     out += "; BROKE THE GLASS: started without the approval that the workload asks for";
@@ -91,8 +108,9 @@ std::string audit_words(const json::value& event) {
   Detail d = found != nullptr ? *found : kNone;
   if (type == "run.requested") return requested(d);
   if (type == "run.refused")
-    return fmt::format("was refused on {} in namespace {}: {}; {}", text(d, "workload"), text(d, "namespace"),
-                       text(d, "message"), identified(d));
+    return fmt::format("was refused on {} in namespace {}: {}; {}",
+                       text(d, "template").empty() ? text(d, "workload") : "template " + text(d, "template"),
+                       text(d, "namespace"), text(d, "message"), identified(d));
   if (type == "run.job_created")
     return fmt::format("made the Job {} in namespace {}, suspended, so that nothing runs yet", text(d, "job"),
                        text(d, "namespace"));

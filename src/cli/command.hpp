@@ -60,6 +60,8 @@ void add_approve(CLI::App& app, Invocation& invocation);
 void add_deny(CLI::App& app, Invocation& invocation);
 void add_workloads(CLI::App& app, Invocation& invocation);
 void add_image(CLI::App& app, Invocation& invocation);
+void add_templates(CLI::App& app, Invocation& invocation);
+void add_template(CLI::App& app, Invocation& invocation);
 void add_render(CLI::App& app, Invocation& invocation);
 void add_audit(CLI::App& app, Invocation& invocation);
 void add_whoami(CLI::App& app, Invocation& invocation);

@@ -77,6 +77,26 @@ Place locate(const CLI::App& app, const std::vector<std::string>& words) {
   return p;
 }
 
+std::vector<std::string> param_candidates(const Place& p, const json::value& described) {
+  std::vector<std::string> out;
+  const auto* parameters = find_array(described, {"parameters"});
+  if (parameters == nullptr) return out;
+  const auto equals = p.word.find('=');
+  for (const auto& parameter : *parameters) {
+    const std::string name(get_string(parameter, {"name"}));
+    if (equals == std::string::npos) {
+      out.push_back(name + "=");
+      continue;
+    }
+    if (name != p.word.substr(0, equals)) continue;
+    if (get_string(parameter, {"type"}) == "boolean") out.insert(out.end(), {name + "=true", name + "=false"});
+    if (const auto* values = find_array(parameter, {"values"}))
+      for (const auto& v : *values)
+        if (v.is_string()) out.push_back(name + "=" + std::string(sv(v.get_string())));
+  }
+  return out;
+}
+
 std::vector<std::string> fixed_candidates(const Place& p, const std::vector<std::string>& contexts) {
   if (p.in_command) return {};  // only the image knows
   const auto& o = p.option;
@@ -113,6 +133,7 @@ std::vector<std::string> fixed_candidates(const Place& p, const std::vector<std:
   const auto* parent = p.command->get_parent();
   if (parent == nullptr) return out;
   if (parent->get_name() == "context" && name != "list" && name != "show") return contexts;
+  if (parent->get_name() == "template" && name == "lint") return {std::string(kFiles)};
   if (parent->get_name() == "audit" && name != "list") return {std::string(kFiles)};
   return out;
 }

@@ -34,4 +34,8 @@ Place locate(const CLI::App& app, const std::vector<std::string>& words);
 // contexts. `contexts` are the names of those configured. Not filtered by the word.
 std::vector<std::string> fixed_candidates(const Place& place, const std::vector<std::string>& contexts);
 
+// What can stand at --param of a template, from the server's description of it:
+// "since=", and once a name is there, the values that it can have: "region=eu".
+std::vector<std::string> param_candidates(const Place& place, const json::value& described);
+
 }  // namespace oddjob::cli

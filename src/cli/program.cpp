@@ -92,8 +92,8 @@ int program(std::vector<std::string> arguments) {
   app.add_flag("-q,--quiet", invocation.quiet, "No status and no summary on standard error");
   app.footer("`oddjob COMMAND --help` says more. To try OddJob without a cluster: `oddjobd dev`.");
   for (const auto add : {add_run, add_logs, add_ls, add_show, add_cancel, add_pending, add_approve, add_deny,
-                         add_workloads, add_image, add_render, add_audit, add_whoami, add_context, add_completion,
-                         add_version})
+                         add_workloads, add_templates, add_template, add_image, add_render, add_audit,
+                         add_whoami, add_context, add_completion, add_version})
     add(app, invocation);
 
   if (arguments.empty() && !invocation.has_separator) {

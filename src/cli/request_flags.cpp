@@ -9,7 +9,7 @@
 namespace oddjob::cli {
 
 void add_request_flags(CLI::App& command, RequestFlags& f) {
-  command.add_option("workload", f.workload, "deploy/NAME, sts/NAME, ds/NAME or cronjob/NAME");
+  command.add_option("workload", f.workload, "deploy/NAME, sts/NAME, ds/NAME, cronjob/NAME or template/NAME");
   command.add_option("-c,--container", f.container, "Container whose environment to use");
   command.add_option("--env", f.env, "NAME=VALUE, or NAME to pass on our own; may be repeated")
       ->allow_extra_args(false);
@@ -24,20 +24,60 @@ void add_request_flags(CLI::App& command, RequestFlags& f) {
       ->check(CLI::IsMember({"run", "skip"}));
   command.add_flag("--image-tag-as-written", f.image_tag_as_written,
                    "Do not pin the image to the digest that runs");
+  command.add_option("--service-account", f.service_account,
+                     "Another service account than the workload's, where it allows that");
   command.add_flag("--break-glass", f.break_glass,
                    "Start without approval, where the workload allows it; needs --reason");
+}
+
+void add_param_flag(CLI::App& command, RequestFlags& f) {
+  command.add_option("-p,--param", f.params, "NAME=VALUE of a template's parameter; may be repeated")
+      ->allow_extra_args(false);
+}
+
+std::optional<std::string> template_name(std::string_view text) {
+  for (const std::string_view prefix : {"template/", "templates/", "jobtemplate/", "jobtemplates/", "jt/"})
+    if (text.starts_with(prefix)) return std::string(text.substr(prefix.size()));
+  return std::nullopt;
+}
+
+Result<std::map<std::string, std::string, std::less<>>> parse_params(const std::vector<std::string>& words) {
+  std::map<std::string, std::string, std::less<>> out;
+  for (const auto& word : words) {
+    const auto equals = word.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return fail(Errc::invalid_argument, "cli.param",
+                  fmt::format("--param {}: there is no value", printable(word, 60)),
+                  "write --param NAME=VALUE");
+    if (!out.emplace(word.substr(0, equals), word.substr(equals + 1)).second)
+      return fail(Errc::invalid_argument, "cli.param",
+                  fmt::format("--param {} is given twice", printable(word.substr(0, equals), 60)));
+  }
+  return out;
 }
 
 Result<RunRequest> make_request(const RequestFlags& f, const Invocation& invocation, std::string name_space) {
   if (f.workload.empty())
     return fail(Errc::invalid_argument, "cli.no_workload", "which workload?",
                 "oddjob run deploy/NAME -- COMMAND; `oddjob workloads` lists those you may run on");
-  if (invocation.command.empty())
+  const auto from_template = template_name(f.workload);
+  if (from_template && !invocation.command.empty())
+    return fail(Errc::invalid_argument, "cli.template_has_command",
+                fmt::format("{} has a command of its own", f.workload),
+                fmt::format("give its parameters: oddjob run {} --param NAME=VALUE", f.workload));
+  if (!from_template && invocation.command.empty())
     return fail(Errc::invalid_argument, "cli.no_command", "there is no command to run",
                 fmt::format("write it after `--`, as in `oddjob run {} -- COMMAND ARGS...`", f.workload));
   RunRequest r;
-  OJ_TRY(r.workload, parse_workload(f.workload, name_space));
-  r.command = invocation.command;
+  OJ_TRY(r.params, parse_params(f.params));
+  if (from_template) {
+    r.workload.name_space = std::move(name_space);
+    r.from_template = TemplateUse{*from_template, "", 0, ""};
+  } else {
+    OJ_TRY(r.workload, parse_workload(f.workload, name_space));
+    r.command = invocation.command;
+  }
+  if (!f.service_account.empty()) r.service_account = f.service_account;
   if (!f.container.empty()) r.container = f.container;
   if (!f.cpu.empty()) r.cpu = f.cpu;
   if (!f.memory.empty()) r.memory = f.memory;

@@ -16,6 +16,7 @@ inline constexpr std::string_view kRequesterAnnotation = "oddjob.dev/requester";
 inline constexpr std::string_view kReasonAnnotation = "oddjob.dev/reason";
 inline constexpr std::string_view kCommandAnnotation = "oddjob.dev/command";  // JSON argv
 inline constexpr std::string_view kWorkloadAnnotation = "oddjob.dev/workload-ref";  // "deploy/payments"
+inline constexpr std::string_view kTemplateAnnotation = "oddjob.dev/template";      // "backfill@sha256:…", where one was used
 inline constexpr std::string_view kContainerAnnotation = "oddjob.dev/main-container";  // on the Job and its pod
 // Kueue starts and stops a Job that has it; docs/configuration.md, runs.pendingJobs.
 inline constexpr std::string_view kQueueLabel = "kueue.x-k8s.io/queue-name";

@@ -26,6 +26,7 @@ struct Policy {
   std::vector<std::string> break_glass_teams;
   // What.
   bool templates_only = false;
+  bool templates_pre_approved = false;       // templates need no approval of the workload's
   std::optional<std::vector<ArgvPattern>> allowed_commands;  // nullopt: any
   bool require_reason = false;
   bool allow_interactive = false;
@@ -33,6 +34,8 @@ struct Policy {
   std::optional<std::vector<std::string>> allow_env;
   bool allow_host_network = false;
   bool audit_files = false;                  // who lists the image's files goes into the audit
+  // Other service accounts than its own that a run may have; {"*"} = any.
+  std::vector<std::string> service_accounts;
   // Limits and defaults.
   Duration default_timeout = std::chrono::hours(1);
   Duration max_timeout = std::chrono::hours(24);
@@ -46,6 +49,14 @@ struct Policy {
   RwoVolumes rwo_volumes = RwoVolumes::warn;
   std::vector<std::string> keep_labels;
   bool keep_mesh = false;                    // keep service-mesh injection
+};
+
+// What a template says about who and approval. It narrows the workload's policy
+// and never widens it.
+struct TemplateTerms {
+  std::string name;
+  std::vector<std::string> allowed_teams, allowed_users;  // both empty: as the workload
+  int approvals = 0;                                      // at least so many
 };
 
 }  // namespace oddjob

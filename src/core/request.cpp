@@ -111,27 +111,111 @@ Result<std::vector<EnvVar>> env_of(const json::value& v) {
   return out;
 }
 
+// Values are text in the end; numbers and booleans may be written as such.
+Result<std::map<std::string, std::string, std::less<>>> params_of(const json::value& v) {
+  if (!v.is_object()) return wrong_type("params", "an object of names and values");
+  std::map<std::string, std::string, std::less<>> out;
+  for (const auto& [key, value] : v.get_object()) {
+    if (value.is_string())
+      out.emplace(key, sv(value.get_string()));
+    else if (value.is_int64() || value.is_bool())
+      out.emplace(key, json::serialize(value));
+    else
+      return wrong_type(fmt::format("params.{}", printable(std::string_view(key), 63)),
+                        "a string, a whole number, true or false");
+  }
+  return out;
+}
+
+Result<TemplateUse> template_of(const json::value& v, bool recorded) {
+  TemplateUse out;
+  if (!recorded || v.is_string()) {
+    OJ_TRY(out.name, text_of(v, "template"));
+    return out;
+  }
+  out.name = get_string(v, {"name"});
+  out.uid = get_string(v, {"uid"});
+  out.digest = get_string(v, {"digest"});
+  out.generation = get_int(v, {"generation"}).value_or(0);
+  if (!out.read()) return wrong_type("template", "{name, uid, generation, digest}");
+  return out;
+}
+
+Result<> check_params(const RunRequest& r) {
+  if (!r.from_template) {
+    if (r.params.empty()) return {};
+    return bad("request.params_without_template", "parameters are given, but no template that has them",
+               "name it: template/NAME");
+  }
+  if (!is_dns_subdomain(r.from_template->name))
+    return bad("request.template",
+               fmt::format("'{}' is not the name of a template", printable(r.from_template->name, 100)));
+  if (r.params.size() > kMaxParams)
+    return bad("request.params_too_many",
+               fmt::format("{} parameters; at most {} are allowed", r.params.size(), kMaxParams));
+  for (const auto& [name, value] : r.params) {
+    if (name.empty() || name.size() > 63 || !valid_utf8(name) || name.find('\0') != std::string::npos)
+      return bad("request.param_name",
+                 fmt::format("'{}' is not the name of a parameter", printable(name, 63)));
+    if (value.size() > kMaxParamBytes || !valid_utf8(value) || value.find('\0') != std::string::npos)
+      return bad("request.param_value", fmt::format("the value of the parameter '{}' must be text of at most "
+                                                    "{} bytes",
+                                                    printable(name, 63), kMaxParamBytes));
+  }
+  return {};
+}
+
+// A template is run as it was reviewed: nothing beside its parameters is the caller's to say.
+Result<> check_nothing_but_params(const RunRequest& r) {
+  const std::pair<std::string_view, bool> fixed[] = {{"workload", !r.workload.name.empty()},
+                                                     {"command", !r.command.empty()},
+                                                     {"container", r.container.has_value()},
+                                                     {"env", !r.env.empty()},
+                                                     {"cpu", r.cpu.has_value()},
+                                                     {"memory", r.memory.has_value()},
+                                                     {"timeout", r.timeout.has_value()},
+                                                     {"retries", r.retries != 0},
+                                                     {"sidecars", r.sidecars.has_value()},
+                                                     {"initContainers", r.init_containers.has_value()},
+                                                     {"imageTagAsWritten", r.image_tag_as_written},
+                                                     {"interactive", r.interactive},
+                                                     {"serviceAccount", r.service_account.has_value()}};
+  for (const auto& [field, given] : fixed)
+    if (given)
+      return bad("request.template_fixed",
+                 fmt::format("'{}' cannot be given with a template, which says it itself", field),
+                 "a template takes parameters only; change it in git, or run a command without it");
+  return {};
+}
+
 constexpr std::string_view kFields[] = {
     "namespace", "workload",       "command",           "container",   "env",
     "cpu",       "memory",         "timeout",           "retries",     "reason",
-    "sidecars",  "initContainers", "imageTagAsWritten", "interactive", "breakGlass"};
+    "sidecars",  "initContainers", "imageTagAsWritten", "interactive", "breakGlass",
+    "template",  "params",         "serviceAccount"};
 
 }  // namespace
 
 Result<> validate(const RunRequest& r) {
+  OJ_CHECK(check_params(r));
+  const bool to_be_read = r.from_template && !r.from_template->read();
+  if (to_be_read) OJ_CHECK(check_nothing_but_params(r));
   if (!is_dns_label(r.workload.name_space))
     return bad("request.namespace",
                fmt::format("'{}' is not a namespace", printable(r.workload.name_space, 100)));
-  if (!is_dns_subdomain(r.workload.name))
+  if (!to_be_read && !is_dns_subdomain(r.workload.name))
     return bad("workload.malformed",
                fmt::format("'{}' is not the name of a workload", printable(r.workload.name, 100)));
-  OJ_CHECK(check_command(r.command));
+  if (!to_be_read) OJ_CHECK(check_command(r.command));
   OJ_CHECK(check_env(r.env));
   OJ_CHECK(check_quantity(r.cpu, "cpu"));
   OJ_CHECK(check_quantity(r.memory, "memory"));
   if (r.container && !is_dns_label(*r.container))
     return bad("request.container",
                fmt::format("'{}' is not the name of a container", printable(*r.container, 100)));
+  if (r.service_account && !is_dns_subdomain(*r.service_account))
+    return bad("request.service_account",
+               fmt::format("'{}' is not the name of a service account", printable(*r.service_account, 100)));
   if (r.timeout && (*r.timeout < std::chrono::seconds(1) || *r.timeout > std::chrono::hours(24 * 365)))
     return bad("request.timeout",
                fmt::format("the timeout {} is not between 1s and 365d", format_duration(*r.timeout)));
@@ -143,7 +227,9 @@ Result<> validate(const RunRequest& r) {
   return {};
 }
 
-Result<RunRequest> run_request_from_json(const json::value& v) {
+namespace {
+
+Result<RunRequest> read_request(const json::value& v, bool recorded) {
   if (!v.is_object()) return bad("request.wrong_type", "the request must be a JSON object");
   RunRequest r;
   std::string name_space = "default", workload;
@@ -192,23 +278,45 @@ Result<RunRequest> run_request_from_json(const json::value& v) {
       OJ_TRY(r.interactive, flag_of(value, name));
     } else if (name == "breakGlass") {
       OJ_TRY(r.break_glass, flag_of(value, name));
+    } else if (name == "serviceAccount") {
+      OJ_TRY(r.service_account, text_of(value, name));
+    } else if (name == "template") {
+      OJ_TRY(r.from_template, template_of(value, recorded));
+    } else if (name == "params") {
+      OJ_TRY(r.params, params_of(value));
     } else {
       const auto near = closest(name, kFields);
       return bad("request.unknown_field", fmt::format("unknown field '{}'", printable(name, 60)),
                  near.empty() ? std::string{} : fmt::format("did you mean '{}'?", near));
     }
   }
-  if (workload.empty())
+  if (!workload.empty()) {
+    OJ_TRY(r.workload, parse_workload(workload, name_space));
+  } else if (!r.from_template || r.from_template->read()) {
     return bad("workload.malformed", "the request names no workload", "such as deploy/payments");
-  OJ_TRY(r.workload, parse_workload(workload, name_space));
+  }
+  r.workload.name_space = std::move(name_space);
   OJ_CHECK(validate(r));
   return r;
 }
 
+}  // namespace
+
+Result<RunRequest> run_request_from_json(const json::value& v) { return read_request(v, false); }
+Result<RunRequest> recorded_request_from_json(const json::value& v) { return read_request(v, true); }
+
 json::object to_json(const RunRequest& r) {
-  json::object o{{"namespace", r.workload.name_space},
-                 {"workload", to_string(r.workload)},
-                 {"command", json::value_from(r.command)}};
+  json::object o{{"namespace", r.workload.name_space}};
+  if (const auto& t = r.from_template; t && !t->read()) {
+    o["template"] = t->name;
+  } else {
+    if (t)
+      o["template"] = json::object{
+          {"name", t->name}, {"uid", t->uid}, {"generation", t->generation}, {"digest", t->digest}};
+    o["workload"] = to_string(r.workload);
+    o["command"] = json::value_from(r.command);
+  }
+  if (r.from_template) o["params"] = json::value_from(r.params);
   if (r.container) o["container"] = *r.container;
   if (!r.env.empty()) {
     json::array env;
@@ -229,6 +337,7 @@ json::object to_json(const RunRequest& r) {
   if (r.image_tag_as_written) o["imageTagAsWritten"] = true;
   if (r.interactive) o["interactive"] = true;
   if (r.break_glass) o["breakGlass"] = true;
+  if (r.service_account) o["serviceAccount"] = *r.service_account;
   return o;
 }
 

@@ -199,6 +199,8 @@ json::object to_json(const Run& r, bool full) {
   o["createdAt"] = format_time(r.created);
   if (r.started) o["startedAt"] = format_time(*r.started);
   if (r.finished) o["finishedAt"] = format_time(*r.finished);
+  for (const auto* key : {"template", "params"})
+    if (const auto* value = r.request.if_contains(key)) o[key] = *value;
   o["request"] = r.request;
   if (full) {
     o["job"] = r.job;

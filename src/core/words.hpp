@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -60,6 +61,7 @@ std::optional<AuthMethod> parse_auth_method(std::string_view s) noexcept;
 inline constexpr std::size_t kMaxCommandBytes = 128U << 10U;
 inline constexpr std::size_t kMaxReasonBytes = 4096;
 inline constexpr std::size_t kMaxEnvVars = 256;
+inline constexpr std::size_t kMaxParams = 64, kMaxParamBytes = 4096;
 
 enum class SidecarMode { drop, native, keep };
 enum class InitMode { run, skip };
@@ -71,7 +73,20 @@ struct EnvVar {
   friend bool operator==(const EnvVar&, const EnvVar&) = default;
 };
 
+// The template that a run is made from. A caller gives the name; the rest says
+// which one it was, once it was read, and is empty before.
+struct TemplateUse {
+  std::string name;
+  std::string uid;              // of the object in the cluster
+  std::int64_t generation = 0;  // grows with each change of its spec
+  std::string digest;           // over what it says
+  [[nodiscard]] bool read() const noexcept { return !digest.empty(); }
+  friend bool operator==(const TemplateUse&, const TemplateUse&) = default;
+};
+
 // What somebody asks for. Optional fields left out take the policy's defaults.
+// With a template that was not read yet, only the namespace, `params`, `reason`,
+// `interactive` and `break_glass` are set: the template says the rest.
 struct RunRequest {
   WorkloadRef workload;
   std::vector<std::string> command;              // argv; never empty in a valid request
@@ -87,6 +102,9 @@ struct RunRequest {
   bool image_tag_as_written = false;
   bool interactive = false;
   bool break_glass = false;
+  std::optional<std::string> service_account;    // another than the workload's own
+  std::optional<TemplateUse> from_template;
+  std::map<std::string, std::string, std::less<>> params;  // of the template; recorded as they are
   friend bool operator==(const RunRequest&, const RunRequest&) = default;
 };
 
@@ -104,9 +122,15 @@ Result<> validate(const RunRequest& r);
 // wrong types, naming them ("request.unknown_field").
 //   {"namespace","workload":"deploy/x","command":[…],"container","env":[{"name",
 //    "value","plain"}],"cpu","memory","timeout":"1h","retries","reason",
-//    "sidecars","initContainers","imageTagAsWritten","interactive","breakGlass"}
+//    "sidecars","initContainers","imageTagAsWritten","interactive","breakGlass",
+//    "serviceAccount"}
+// or, with a template, {"namespace","template":"backfill","params":{"since":
+//   "2026-01-01"},"reason","breakGlass"} and nothing else ("request.template_fixed").
 json::object to_json(const RunRequest& r);
 Result<RunRequest> run_request_from_json(const json::value& v);
+// What to_json gave of a request whose template was read: "template" is then
+// {"name","uid","generation","digest"} and stands beside all that it filled in.
+Result<RunRequest> recorded_request_from_json(const json::value& v);
 // The form that may be stored and shown: env values that are not `plain` are
 // replaced by {"name","sha256"}.
 json::object to_recordable_json(const RunRequest& r);
@@ -178,8 +202,8 @@ struct Run {
   std::optional<Time> started, finished;
 };
 // API form (camelCase; times RFC 3339; "command" array, "exitCode" or absent).
-// `full` adds job and report, and to a run that needs approval the policy it was
-// asked for under and the diff.
+// Of a template's run also "template" and "params". `full` adds job and report,
+// and to a run that needs approval the policy it was asked for under and the diff.
 json::object to_json(const Run& r, bool full);
 
 // ---- ids ------------------------------------------------------------------

@@ -19,6 +19,22 @@ constexpr std::size_t kMaxNodes = 2'000'000;
 struct Reader {
   std::string_view what;
   std::size_t nodes = 0;
+  std::map<std::string, int, std::less<>>* lines = nullptr;  // filled where somebody asks
+  std::string path{};
+
+  // While it lives, `step` is at the end of the path.
+  struct Step {
+    Step(Reader& r, const std::string& step, const YAML::Node& at) : reader(r), before(r.path.size()) {
+      if (reader.lines == nullptr) return;
+      reader.path += step.starts_with('[') || reader.path.empty() ? step : "." + step;
+      if (!at.Mark().is_null()) reader.lines->emplace(reader.path, at.Mark().line + 1);
+    }
+    ~Step() { reader.path.resize(before); }
+    Step(const Step&) = delete;
+    Step& operator=(const Step&) = delete;
+    Reader& reader;
+    std::size_t before;
+  };
 
   [[nodiscard]] std::unexpected<Error> error(const YAML::Mark& mark, std::string code,
                                              std::string_view message) const {
@@ -82,6 +98,7 @@ struct Reader {
       case YAML::NodeType::Sequence: {
         json::array out;
         for (const auto& item : node) {
+          const Step step(*this, lines != nullptr ? fmt::format("[{}]", out.size()) : std::string(), item);
           OJ_TRY(auto value, read(item, depth + 1));
           out.push_back(std::move(value));
         }
@@ -94,6 +111,7 @@ struct Reader {
           if (!pair.first.IsScalar())
             return error(pair.first.Mark(), "yaml.malformed", "a key must be a scalar");
           const std::string& key = pair.first.Scalar();
+          const Step step(*this, key, pair.first);
           OJ_TRY(auto value, read(pair.second, depth + 1));
           if (key == "<<" && pair.first.Tag() != "!" && is_merge(value)) {
             if (value.is_object())
@@ -216,24 +234,45 @@ void write(const json::value& v, std::size_t indent, bool in_list, std::string& 
 
 }  // namespace
 
-Result<std::vector<json::value>> parse_yaml_documents(std::string_view text, std::string_view what) {
+namespace {
+
+Result<std::vector<LocatedDocument>> read_documents(std::string_view text, std::string_view what,
+                                                    bool locate) {
   if (text.size() > kMaxYamlBytes)
     return fail(Errc::too_large, "yaml.too_large",
                 fmt::format("{} is larger than {} bytes", what, kMaxYamlBytes));
   Reader reader{what};
   if (!valid_utf8(text) || text.find('\0') != std::string_view::npos)
     return fail(Errc::invalid_argument, "yaml.malformed", fmt::format("{}: not UTF-8 text", what));
-  std::vector<json::value> out;
+  std::vector<LocatedDocument> out;
   try {
     for (const auto& document : YAML::LoadAll(std::string(text))) {
       if (!document.IsDefined() || document.IsNull()) continue;
-      OJ_TRY(auto value, reader.read(document, 0));
-      out.push_back(std::move(value));
+      LocatedDocument made;
+      if (locate) {
+        reader.lines = &made.lines;
+        if (!document.Mark().is_null()) made.lines.emplace("", document.Mark().line + 1);
+      }
+      OJ_TRY(made.value, reader.read(document, 0));
+      out.push_back(std::move(made));
     }
   } catch (const YAML::Exception& e) {
     return reader.error(e.mark, "yaml.malformed", printable(e.msg, 200));
   }
   return out;
+}
+
+}  // namespace
+
+Result<std::vector<json::value>> parse_yaml_documents(std::string_view text, std::string_view what) {
+  OJ_TRY(auto documents, read_documents(text, what, false));
+  std::vector<json::value> out;
+  for (auto& d : documents) out.push_back(std::move(d.value));
+  return out;
+}
+
+Result<std::vector<LocatedDocument>> parse_located_yaml(std::string_view text, std::string_view what) {
+  return read_documents(text, what, true);
 }
 
 Result<json::value> parse_yaml(std::string_view text, std::string_view what) {

@@ -127,6 +127,18 @@ std::expected<void, std::string> read_env(Draft& d, std::string_view value) {
   return {};
 }
 
+std::expected<void, std::string> read_accounts(Draft& d, std::string_view value) {
+  std::vector<std::string> names;
+  for (const auto& part : split(value, ',')) {
+    const auto name = trim(part);
+    if (name != "*" && !is_dns_subdomain(name))
+      return expected("names of service accounts separated by commas, or *");
+    names.emplace_back(name);
+  }
+  d.policy.service_accounts = std::move(names);
+  return {};
+}
+
 std::expected<void, std::string> read_labels(Draft& d, std::string_view value) {
   std::vector<std::string> keys;
   for (const auto& part : split(value, ',')) {
@@ -161,16 +173,17 @@ const std::vector<Row>& rows() {
        }},
       {"break-glass-teams", list(&Policy::break_glass_teams)},
       {"templates-only", flag(&Policy::templates_only)},
-      // For job templates: read so that it is not unknown; it widens nothing.
       {"templates",
-       [](Draft&, std::string_view v) -> std::expected<void, std::string> {
+       [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
          if (v != "none" && v != "pre-approved") return expected("none or pre-approved");
+         d.policy.templates_pre_approved = v == "pre-approved";
          return {};
        }},
       {"allowed-commands", read_commands},
       {"require-reason", flag(&Policy::require_reason)},
       {"allow-interactive", flag(&Policy::allow_interactive)},
       {"allow-env", read_env},
+      {"allow-service-accounts", read_accounts},
       {"allow-host-network", flag(&Policy::allow_host_network)},
       {"audit-files", flag(&Policy::audit_files)},
       {"max-timeout", duration(&Policy::max_timeout, &Draft::max_timeout_text)},
@@ -203,19 +216,18 @@ const std::vector<Row>& rows() {
          return {};
        }},
       {"rwo-volumes",
-       [](Draft& d, std::string_view v) -> std::
-                                            expected<void, std::string> {
-                                              using Mode = Policy::RwoVolumes;
-                                              if (v == "warn")
-                                                d.policy.rwo_volumes = Mode::warn;
-                                              else if (v == "drop")
-                                                d.policy.rwo_volumes = Mode::drop;
-                                              else if (v == "read-only")
-                                                d.policy.rwo_volumes = Mode::read_only;
-                                              else
-                                                return expected("warn, drop or read-only");
-                                              return {};
-                                            }},
+       [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
+         using Mode = Policy::RwoVolumes;
+         if (v == "warn")
+           d.policy.rwo_volumes = Mode::warn;
+         else if (v == "drop")
+           d.policy.rwo_volumes = Mode::drop;
+         else if (v == "read-only")
+           d.policy.rwo_volumes = Mode::read_only;
+         else
+           return expected("warn, drop or read-only");
+         return {};
+       }},
       {"keep-labels", read_labels},
       {"keep-mesh", flag(&Policy::keep_mesh)},
   };

@@ -33,9 +33,9 @@ std::string brief(Duration d) {
 
 bool blank(std::string_view s) { return trim(s).empty(); }
 
-std::string who_may(const Policy& policy) {
-  const auto teams = names(policy.allowed_teams, "team", "teams"),
-             users = names(policy.allowed_users, "user", "users");
+std::string who_may(const auto& allowed) {
+  const auto teams = names(allowed.allowed_teams, "team", "teams"),
+             users = names(allowed.allowed_users, "user", "users");
   return teams + (!teams.empty() && !users.empty() ? " and " : "") + users;
 }
 
@@ -64,6 +64,16 @@ bool may_run(const Subject& subject, const Policy& policy) noexcept {
   return in_set(subject, policy.allowed_teams, policy.allowed_users);
 }
 
+bool may_run(const Subject& subject, const Policy& policy, const TemplateTerms& terms) noexcept {
+  const bool narrowed = !terms.allowed_teams.empty() || !terms.allowed_users.empty();
+  return may_run(subject, policy) && (!narrowed || in_set(subject, terms.allowed_teams, terms.allowed_users));
+}
+
+int approvals_needed(const Policy& policy, const TemplateTerms* terms) noexcept {
+  if (terms == nullptr) return policy.approvals;
+  return std::max(policy.templates_pre_approved ? 0 : policy.approvals, terms->approvals);
+}
+
 bool is_approver(const Subject& subject, const Policy& policy) noexcept {
   return policy.approvers_given ? in_set(subject, policy.approver_teams, policy.approver_users)
                                 : may_run(subject, policy);
@@ -80,7 +90,14 @@ Decision decide(const Subject& subject, const Policy& policy, const RunRequest& 
                 const Circumstances& now) {
   if (auto allowed = check_may_run(subject, policy, request.workload); !allowed)
     return Deny{allowed.error().code, allowed.error().message};
-  if (policy.templates_only)
+  const TemplateTerms* terms = now.terms ? &*now.terms : nullptr;
+  if (request.from_template.has_value() != (terms != nullptr))
+    return Deny{"policy.template_unread", "the template of this run was not read, so nothing can be decided"};
+  if (terms != nullptr && !may_run(subject, policy, *terms))
+    return Deny{"policy.template_not_allowed",
+                fmt::format("{} may not run the template {}; it allows {}", printable(subject.user, 100),
+                            printable(terms->name, 253), who_may(*terms))};
+  if (policy.templates_only && terms == nullptr)
     return Deny{"policy.templates_only",
                 fmt::format("{} allows saved templates only, no free commands", to_string(request.workload))};
   if (policy.allowed_commands && std::ranges::none_of(*policy.allowed_commands, [&](const ArgvPattern& p) {
@@ -106,6 +123,16 @@ Decision decide(const Subject& subject, const Policy& policy, const RunRequest& 
           fmt::format("the environment variable {} may not be set; {} allows {} (oddjob.dev/allow-env)",
                       printable(e.name, 100), to_string(request.workload),
                       policy.allow_env ? printable(join(*policy.allow_env, ", "), 200) : "none")};
+  if (request.service_account && !contains(policy.service_accounts, "*") &&
+      !contains(policy.service_accounts, *request.service_account))
+    return Deny{
+        "policy.service_account_not_allowed",
+        fmt::format(
+            "the service account {} may not be used; {} allows {} (oddjob.dev/allow-service-accounts)",
+            printable(*request.service_account, 100), to_string(request.workload),
+            policy.service_accounts.empty()
+                ? "its own only"
+                : "its own and " + printable(join(policy.service_accounts, ", "), 200))};
   if (request.timeout && *request.timeout > policy.max_timeout)
     return Deny{"policy.timeout_too_long",
                 fmt::format("the timeout {} is longer than max-timeout, which is {}", brief(*request.timeout),
@@ -131,7 +158,7 @@ Decision decide(const Subject& subject, const Policy& policy, const RunRequest& 
       return Deny{"policy.break_glass", "breaking glass needs a reason; give one with --reason"};
     return Allow{true};
   }
-  if (policy.approvals > 0) return NeedsApproval{policy.approvals};
+  if (const int needed = approvals_needed(policy, terms); needed > 0) return NeedsApproval{needed};
   return Allow{};
 }
 

@@ -32,6 +32,8 @@ std::optional<json::value> keep_opted_in(json::value object) {
   }
   json::object meta{{"name", name_of(object)},
                     {"namespace", get_string(object, {"metadata", "namespace"})},
+                    {"uid", uid_of(object)},
+                    {"generation", get_int(object, {"metadata", "generation"}).value_or(0)},
                     {"resourceVersion", get_string(object, {"metadata", "resourceVersion"})},
                     {"annotations", std::move(kept)}};
   return json::object{{"metadata", std::move(meta)}};
@@ -48,7 +50,9 @@ Engine::Impl::Impl(net::Loop& l, kube::Client& c, store::Store& s, net::Blocking
       db(d),
       options(std::move(o)),
       clock(options.clock != nullptr ? options.clock : &system_clock()),
-      facts(c, kFactsKeep) {}
+      facts(c, kFactsKeep) {
+  template_watch = std::make_shared<TemplateWatch>(client, *clock, options.namespaces);
+}
 
 void Engine::Impl::watch() {
   std::vector<std::string> namespaces = options.namespaces;
@@ -92,7 +96,15 @@ void Engine::Impl::watch() {
       const std::string what(kind_name(kind));
       workload_caches.emplace_back(
           kind, std::make_unique<kube::Reflector>(
-                    client, kube::workload_resource(what), std::move(metadata), kube::Reflector::OnEvent{},
+                    client, kube::workload_resource(what), std::move(metadata),
+                    [watch = std::weak_ptr(template_watch), kind](kube::WatchEventType type,
+                                                                  const json::value& object) {
+                      const auto self = watch.lock();
+                      if (!self) return;
+                      const WorkloadRef ref{kind, std::string(get_string(object, {"metadata", "namespace"})),
+                                            std::string(name_of(object))};
+                      self->workload_changed(ref, type == kube::WatchEventType::deleted ? nullptr : &object);
+                    },
                     [what, where](bool healthy, const Error* why) {
                       if (!healthy && why != nullptr)
                         spdlog::warn("watching {}s{}: {}", what, where, why->message);
@@ -102,6 +114,7 @@ void Engine::Impl::watch() {
   for (auto& r : jobs) r->start();
   for (auto& r : pods) r->start();
   for (auto& [kind, r] : workload_caches) r->start();
+  template_watch->start(loop);
 }
 
 RunPtr Engine::Impl::find(std::string_view run_id) const {
@@ -207,6 +220,7 @@ net::Task<> Engine::Impl::stop(Ptr self) {
   for (auto& r : self->jobs) r->stop();
   for (auto& r : self->pods) r->stop();
   for (auto& [kind, r] : self->workload_caches) r->stop();
+  self->template_watch->stop();
   for (auto& [id, r] : self->active) r->wake.notify_all();
   const auto until = std::chrono::steady_clock::now() + kStopPatience;
   while (self->supervising > 0 && std::chrono::steady_clock::now() < until) {
@@ -228,6 +242,7 @@ Engine::~Engine() {
   for (auto& r : impl_->jobs) r->stop();
   for (auto& r : impl_->pods) r->stop();
   for (auto& [kind, r] : impl_->workload_caches) r->stop();
+  impl_->template_watch->stop();
   for (auto& [id, r] : impl_->active) r->wake.notify_all();
 }
 
@@ -292,6 +307,17 @@ net::Task<Result<std::vector<WorkloadInfo>>> Engine::workloads(const Caller& cal
   return [](Impl::Ptr self, Subject subject, std::string ns) -> net::Task<Result<std::vector<WorkloadInfo>>> {
     co_return self->workloads(subject, ns);
   }(impl_, caller.subject, std::move(name_space));
+}
+
+net::Task<Result<std::vector<TemplateInfo>>> Engine::templates(const Caller& caller, std::string name_space) {
+  return [](Impl::Ptr self, Subject subject, std::string ns) -> net::Task<Result<std::vector<TemplateInfo>>> {
+    co_return self->list_templates(subject, ns);
+  }(impl_, caller.subject, std::move(name_space));
+}
+
+net::Task<Result<TemplateInfo>> Engine::get_template(const Caller& caller, std::string name_space,
+                                                     std::string name) {
+  return Impl::get_template(impl_, caller.subject, std::move(name_space), std::move(name));
 }
 
 std::uint64_t Engine::change_ticket(std::string_view run_id) {

@@ -21,6 +21,7 @@
 #include "policy/policy.hpp"
 #include "render/render.hpp"
 #include "store/store.hpp"
+#include "template/template.hpp"
 
 namespace oddjob::runs {
 
@@ -66,6 +67,15 @@ struct WorkloadInfo {
   std::string version;       // moves whenever the workload changes
 };
 
+struct TemplateInfo {
+  templates::JobTemplate value;  // as far as it can be read
+  std::vector<templates::Problem> problems;
+  templates::Resolution resolution;
+  bool may_run = false;
+  int approvals = 0;    // that a run would need
+  std::string problem;  // why the caller may not run it, or nobody can
+};
+
 class Engine {
  public:
   Engine(net::Loop& loop, kube::Client& client, store::Store& store, net::BlockingPool& db,
@@ -81,7 +91,9 @@ class Engine {
 
   // Policy, render, audit, then the run is on its way. Returns when the intent
   // is committed. Refusals are audited too ("run.refused"). Errors besides those
-  // of validate, policy, render and the cluster: "workload.not_found", "runs.namespace_not_served" (failed_precondition),
+  // of validate, policy, render and the cluster: "template.not_found", "template.not_installed", "template.invalid",
+  // "template.bad_params",
+  // "workload.not_found", "runs.namespace_not_served" (failed_precondition),
   // "runs.busy" (rate_limited), "runs.not_ready", "runs.stopping" (unavailable).
   net::Task<Result<SubmitResult>> submit(const Caller& caller, RunRequest request,
                                          std::string idempotency_key);
@@ -114,6 +126,12 @@ class Engine {
   net::Task<Result<store::RunPage>> list(const Caller& caller, store::RunFilter filter, std::string cursor,
                                          int limit, bool approvable = false);
   net::Task<Result<std::vector<WorkloadInfo>>> workloads(const Caller& caller, std::string name_space);
+  // The templates of the cluster, by namespace and name, as last seen; one of
+  // them as it is now. Errors: "template.not_installed" (failed_precondition) where
+  // the cluster has no JobTemplates, "template.not_found", those of the cluster.
+  net::Task<Result<std::vector<TemplateInfo>>> templates(const Caller& caller, std::string name_space);
+  net::Task<Result<TemplateInfo>> get_template(const Caller& caller, std::string name_space,
+                                               std::string name);
 
   // Live view of one run. changed() counts every change of its record or its
   // log; wait for it to move, then read get()/read_log(). By the full id. A run

@@ -15,6 +15,7 @@
 #include "runs/facts.hpp"
 #include "runs/log_follower.hpp"
 #include "runs/machine.hpp"
+#include "runs/template_watch.hpp"
 
 namespace oddjob::runs {
 
@@ -63,6 +64,21 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   [[nodiscard]] RunPtr find(std::string_view run_id) const;
   [[nodiscard]] Time now() const { return clock->now(); }
 
+  // ---- templates.cpp
+  using TemplatePtr = std::shared_ptr<const templates::JobTemplate>;  // null: a free command
+  // The template that the request names, as it is in the cluster now; null if it names none.
+  static net::Task<Result<TemplatePtr>> read_template(Ptr self, RunRequest request);
+  // What the template of a recorded request says about who and approval, if it is
+  // still the one that was asked for. Else "template.changed" or "template.not_found" (forbidden).
+  static net::Task<Result<TemplateTerms>> same_template(Ptr self, RunRequest recorded);
+  static net::Task<Result<json::value>> get_template_object(Ptr self, std::string ns, std::string name);
+  static net::Task<Result<TemplateInfo>> get_template(Ptr self, Subject subject, std::string ns,
+                                                      std::string name);
+  Result<std::vector<TemplateInfo>> list_templates(const Subject& subject,
+                                                   const std::string& name_space) const;
+  [[nodiscard]] std::optional<Result<Policy>> seen_policy(const WorkloadRef& w) const;
+  std::shared_ptr<TemplateWatch> template_watch;
+
   // ---- submit.cpp
   static net::Task<Result<SubmitResult>> submit(Ptr self, Caller caller, RunRequest request, std::string key);
   static net::Task<Result<DryRunResult>> dry_run(Ptr self, Caller caller, RunRequest request);
@@ -71,10 +87,11 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
     Policy policy;
     policy::Decision decision;
     render::Rendered rendered;
+    RunRequest request;  // with what a template filled in
   };
   [[nodiscard]] ApprovalTerms terms(const Prepared& prepared, const Run& run, int required) const;
   // `place`: what stands before it in line counts as active already.
-  static net::Task<Result<Prepared>> prepare(Ptr self, Subject subject, RunRequest request,
+  static net::Task<Result<Prepared>> prepare(Ptr self, Subject subject, RunRequest request, TemplatePtr from,
                                              std::string run_id, std::uint64_t place);
   static net::Task<Result<json::value>> read_workload(Ptr self, WorkloadRef ref);
   static net::Task<Result<SubmitResult>> record(Ptr self, Caller caller, RunRequest request, std::string key);

@@ -76,7 +76,7 @@ Result<RunRequest> recorded_request(const Run& run) {
       e.get_object()["value"] = "";
     }
   }
-  return run_request_from_json(v);
+  return recorded_request_from_json(v);
 }
 
 namespace {

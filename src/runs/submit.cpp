@@ -38,6 +38,17 @@ json::array refused_command(const std::vector<std::string>& argv) {
   return out;
 }
 
+json::object refused_params(const std::map<std::string, std::string, std::less<>>& params) {
+  json::object out;
+  std::size_t bytes = 0;
+  for (const auto& [name, value] : params) {
+    if (bytes >= kRefusedCommandBytes) break;
+    out[printable(name, 63)] = printable(value, kRefusedCommandBytes - bytes);
+    bytes += name.size() + value.size();
+  }
+  return out;
+}
+
 // Did somebody with an identity ask for what may not be? Trouble with the
 // cluster or the database is no refusal.
 bool is_refusal(const Error& e) {
@@ -153,7 +164,8 @@ net::Task<Result<json::value>> Engine::Impl::read_workload(Ptr self, WorkloadRef
 }
 
 net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subject subject, RunRequest request,
-                                                                std::string run_id, std::uint64_t place) {
+                                                                TemplatePtr from, std::string run_id,
+                                                                std::uint64_t place) {
   const WorkloadRef ref = request.workload;
   self->facts.prefetch(ref.name_space);
   Prepared out;
@@ -162,9 +174,21 @@ net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subjec
   if (!workload) co_return std::unexpected(std::move(workload).error());
   out.workload = std::move(*workload);
   OJ_CO_TRY(out.policy, policy::parse_policy(annotations_of(out.workload), to_string(ref)));
+  policy::Circumstances circumstances;
+  if (from) {
+    circumstances.terms = from->terms;
+    // Who may not run it learns that first, and nothing of its parameters.
+    if (!policy::may_run(subject, out.policy, from->terms)) {
+      out.decision = policy::decide(subject, out.policy, request, circumstances);
+      if (const auto* deny = std::get_if<policy::Deny>(&out.decision))
+        co_return std::unexpected(error_of(*deny));
+    }
+    OJ_CO_TRY(request, templates::fill(*from, request));
+    templates::drop_own_account(request, out.workload);
+  }
+  out.request = request;
   const auto container = render::choose_container(out.workload, request, out.policy);
 
-  policy::Circumstances circumstances;
   circumstances.active_runs = self->active_on(ref, run_id);
   if (const auto line = self->reserved_on.find(workload_key(ref)); line != self->reserved_on.end()) {
     circumstances.active_runs +=
@@ -198,6 +222,13 @@ net::Task<Error> Engine::Impl::refuse(Ptr self, Caller caller, RunRequest reques
                           {"teams", strings(caller.subject.teams)},
                           {"channel", caller.channel},
                           {"from", caller.from}};
+  if (request.from_template) {
+    // What was asked for; the template may not even exist.
+    e.detail.erase("workload");
+    e.detail.erase("command");
+    e.detail["template"] = printable(request.from_template->name, 253);
+    e.detail["params"] = refused_params(request.params);
+  }
   auto write = [self, &e] { return self->store.append_audit(e); };
   const auto written = co_await self->db.offload(write);
   if (!written) {
@@ -273,13 +304,21 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
                "try again when some have ended", 5};
     co_return std::unexpected(std::move(busy));
   }
+  // The request as it came is what an idempotency key stands for.
+  const std::string digest = json_digest(to_recordable_json(request));
+  // The template is read first: it names the workload.
+  auto reading = read_template(self, request);
+  const auto from = co_await std::move(reading);
+  if (!from) co_return std::unexpected(from.error());
+  if (*from) request.workload = (*from)->workload;
   const std::uint64_t number = self->next_place++;
   const Place place(self->reserved, self->reserved_on, workload_key(request.workload), number);
   const Time now = self->now();
   const std::string run_id = new_run_id(now);
-  auto preparing = prepare(self, caller.subject, request, run_id, number);
+  auto preparing = prepare(self, caller.subject, request, *from, run_id, number);
   auto prepared = co_await std::move(preparing);
   if (!prepared) co_return std::unexpected(std::move(prepared).error());
+  request = prepared->request;
   auto& rendered = prepared->rendered;
   auto r = std::make_shared<ActiveRun>();
   r->secrets = secret_env(request);
@@ -306,7 +345,6 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
     run.approval = self->terms(*prepared, run, needs->approvals);
   }
 
-  const std::string digest = json_digest(run.request);
   const auto* allow = std::get_if<policy::Allow>(&prepared->decision);
   run.break_glass = allow != nullptr && allow->break_glass;
   json::object detail{
@@ -333,6 +371,9 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
                                       {"expiresAt", format_time(run.approval.expires)}};
   }
   if (const auto* env = run.request.if_contains("env")) detail["env"] = *env;
+  // Which template, in which state, with which values.
+  for (const auto* field : {"template", "params"})
+    if (const auto* value = run.request.if_contains(field)) detail[field] = *value;
   const std::string key_hash = key.empty() ? std::string() : sha256_hex(key);
   if (!key.empty()) detail["idempotencyKeySha256"] = key_hash;
   auto event = audit_event("run.requested", run.requester, run, std::move(detail));
@@ -357,7 +398,11 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
 net::Task<Result<DryRunResult>> Engine::Impl::dry_run(Ptr self, Caller caller, RunRequest request) {
   OJ_CO_CHECK(self->accepting(request));
   OJ_CO_CHECK(validate(request));
-  auto preparing = prepare(self, caller.subject, request, new_run_id(self->now()), self->next_place);
+  auto reading = read_template(self, request);
+  const auto from = co_await std::move(reading);
+  if (!from) co_return std::unexpected(from.error());
+  if (*from) request.workload = (*from)->workload;
+  auto preparing = prepare(self, caller.subject, request, *from, new_run_id(self->now()), self->next_place);
   auto prepared = co_await std::move(preparing);
   if (!prepared) co_return std::unexpected(std::move(prepared).error());
   DryRunResult out;

@@ -293,6 +293,12 @@ net::Task<Result<>> Engine::Impl::ask_again(Ptr self, RunPtr r) {
   policy::Circumstances circumstances;
   circumstances.active_runs = self->active_on(r->run.workload, r->run.id);
   circumstances.resolved_container = r->run.container;
+  if (r->request->from_template) {
+    auto rereading = same_template(self, *r->request);
+    const auto terms = co_await std::move(rereading);
+    if (!terms) co_return std::unexpected(terms.error());
+    circumstances.terms = *terms;
+  }
   const auto decision = policy::decide(*subject, *policy, *r->request, circumstances);
   if (const auto* deny = std::get_if<policy::Deny>(&decision)) {
     co_return fail(Errc::forbidden, deny->code, deny->reason);

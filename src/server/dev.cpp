@@ -16,6 +16,7 @@
 #include "devcluster/cluster.hpp"
 #include "kube/client.hpp"
 #include "fs/files.hpp"
+#include "runs/template_watch.hpp"
 #include "server/sample_images.hpp"
 #include "server/samples.hpp"
 #include "server/serve.hpp"
@@ -82,10 +83,16 @@ std::string cli_config(const std::vector<Person>& all, const std::string& url) {
 }
 
 net::Task<Result<>> apply_samples(kube::Client& client) {
+  static const kube::Resource kDefinitions{"apiextensions.k8s.io", "v1", "customresourcedefinitions", false,
+                                           "CustomResourceDefinition"};
+  OJ_CO_TRY(auto crd, parse_yaml(template_crd(), "the definition of JobTemplate"));
+  auto defined = co_await client.create(kDefinitions, "", std::move(crd));
+  if (!defined && defined.error().code != "kube.already_exists") co_return fail(defined.error());
   OJ_CO_TRY(const auto documents, parse_yaml_documents(sample_workloads(), "sample workloads"));
   for (const auto& document : documents) {
     const auto kind = get_string(document, {"kind"});
     const auto& resource = kind == "Deployment"  ? kube::resources::deployments
+                           : kind == "JobTemplate" ? runs::kJobTemplates
                            : kind == "ConfigMap" ? kube::resources::config_maps
                            : kind == "Secret"    ? kube::resources::secrets
                                                  : kube::resources::services;
@@ -114,6 +121,7 @@ void print_welcome(const DevOptions& options, const std::string& url, const devc
       "  oddjob workloads\n"
       "  source <(oddjob completion bash)                      # zsh and fish too\n"
       "  oddjob run deploy/payments -- sh scripts/backfill.sh  # or sh scr<TAB>\n"
+      "  oddjob run template/backfill --param since=2026-01-01\n"
       "  oddjob --context bob run deploy/payments -- true      # refused: bob is in no team\n"
       "  oddjob run deploy/ledger --reason fix -- true         # waits until somebody else approves\n"
       "  oddjob --context bob pending                          # and bob does: oddjob approve RUN\n"

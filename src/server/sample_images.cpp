@@ -85,9 +85,9 @@ Tree payments_layer() {
           script("app/server.sh", "echo \"serving $DATABASE_NAME\"\nwhile :; do sleep 5; done\n"),
           {"app/scripts", "", 0755, Kind::directory},
           script("app/scripts/backfill.sh",
-                 "# Pretends to fill a column, a batch at a time.\n"
-                 "for batch in 1 2 3 4 5; do\n"
-                 "  echo \"$(date -u +%T) batch $batch of 5 in $DATABASE_NAME: 200 rows\"\n"
+                 "# Pretends to fill a column, a batch at a time: backfill.sh [SINCE] [BATCHES]\n"
+                 "for batch in $(seq 1 \"${2:-5}\"); do\n"
+                 "  echo \"$(date -u +%T) batch $batch of ${2:-5} in $DATABASE_NAME${1:+ since $1}: 200 rows\"\n"
                  "  sleep 1\n"
                  "done\n"
                  "echo done\n"),

@@ -98,6 +98,19 @@ spec:
       containers:
         - name: app
           image: registry.example.com/legacy:0.9
+---
+apiVersion: oddjob.dev/v1alpha1
+kind: JobTemplate
+metadata: {name: backfill, namespace: default}
+spec:
+  description: Fills the country of all payments made since a day.
+  workloadRef: {kind: Deployment, name: payments}
+  command: [sh, scripts/backfill.sh]
+  args: ["${since}", "${batches}"]
+  parameters:
+    - {name: since, type: date, min: "2020-01-01", description: The first day to fill}
+    - {name: batches, type: integer, min: 1, max: 100, default: 3}
+  timeout: 10m
 )yaml";
 }
 

@@ -187,6 +187,23 @@ class Api:
         return None
 
 
+CRD = ROOT / "deploy" / "crds" / "oddjob.dev_jobtemplates.yaml"
+
+
+def install_templates(cluster):
+    """The custom resource JobTemplate, established."""
+    done = cluster.kubectl("apply", "-f", str(CRD))
+    assert done.code == 0, done
+    done = cluster.kubectl("wait", "--for=condition=Established", "crd/jobtemplates.oddjob.dev", "--timeout=60s")
+    assert done.code == 0, done
+
+
+def template(name, deployment, command, parameters=(), **spec):
+    return {"apiVersion": "oddjob.dev/v1alpha1", "kind": "JobTemplate", "metadata": {"name": name},
+            "spec": {"workloadRef": {"kind": "Deployment", "name": deployment}, "command": command,
+                     "parameters": list(parameters), **spec}}
+
+
 def workload(name, annotations=None, command=("sleep", "1000"), kind="Deployment", replicas=1, **container):
     labels = {"app": name}
     spec = {

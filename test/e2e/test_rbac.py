@@ -79,6 +79,8 @@ def account(cluster, tmp_path_factory):
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
     cluster.apply(workload("w", OPEN, replicas=0), daemon, stateful, cron, mounting, claim, namespace=NAMESPACE)
+    harness.install_templates(cluster)
+    cluster.apply(template(), namespace=NAMESPACE)
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     cluster.apply(workload("w", OPEN, replicas=0), quota, namespace=FULL)
     yield account
@@ -98,6 +100,11 @@ def shared(account, tmp_path_factory):
 def world(account, shared, tmp_path):
     yield World(account, shared, tmp_path)
     account.restore()
+
+
+def template(description="Says hello."):
+    return harness.template("hello", "w", ["echo", "${who}"], [{"name": "who", "type": "string", "default": "world"}],
+                            description=description)
 
 
 # ---- what tells of a missing permission: by permission, where to look for the words ------------------------
@@ -181,6 +188,19 @@ def from_the_log_of_a_new_server(world):
         server.stop()
 
 
+def from_a_template(world):
+    return world.run("template/hello").err
+
+
+def from_the_status_of_a_template(world):
+    """It runs all the same; the log of a server that has something to write tells."""
+    world.cluster.apply(template(description="Says hello, says generation two."), namespace=NAMESPACE)
+    world.cluster.apply(dict(template(), spec=dict(template()["spec"], timeout="5m")), namespace=NAMESPACE)
+    text = from_the_log_of_a_new_server(world)
+    assert world.run("template/hello").out == "world\n"
+    return text
+
+
 def from_a_callers_token(world):
     api = harness.Api(world.server.url, world.account.token())
     status, problem, _ = api.get("/api/v1/whoami")
@@ -203,6 +223,10 @@ WHERE = {
     ("", "services", "list"): from_an_end,
     ("policy", "poddisruptionbudgets", "list"): from_an_end,
     ("", "persistentvolumeclaims", "list"): from_a_dry_run,
+    ("oddjob.dev", "jobtemplates", "get"): from_a_template,
+    ("oddjob.dev", "jobtemplates", "list"): from_the_log_of_a_new_server,
+    ("oddjob.dev", "jobtemplates", "watch"): from_the_log_of_a_new_server,
+    ("oddjob.dev", "jobtemplates/status", "patch"): from_the_status_of_a_template,
     ("authentication.k8s.io", "tokenreviews", "create"): from_a_callers_token,
 }
 

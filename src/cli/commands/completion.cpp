@@ -8,6 +8,8 @@
 #include "cli/command.hpp"
 #include "cli/complete.hpp"
 #include "cli/complete_files.hpp"
+#include "cli/request_flags.hpp"
+#include "core/text.hpp"
 #include "core/words.hpp"
 #include "net/http.hpp"
 
@@ -43,7 +45,7 @@ _oddjob() {
       compopt -o default
       return 0
     fi
-    [[ $answer == */ ]] && compopt -o nospace
+    [[ $answer == *[/=] ]] && compopt -o nospace
     [[ $current == [\"\']* ]] || printf -v answer %q "$answer"
     COMPREPLY+=("${answer#"$head"}")
   done < <("${COMP_WORDS[0]}" __complete --shell bash -- "${words[@]:1}" 2>/dev/null)
@@ -64,7 +66,7 @@ _oddjob() {
     return
   fi
   for answer in $answers; do
-    if [[ $answer == */ ]]; then compadd -V oddjob -S '' -- $answer; else compadd -V oddjob -- $answer; fi
+    if [[ $answer == *[/=] ]]; then compadd -V oddjob -S '' -- $answer; else compadd -V oddjob -- $answer; fi
   done
 }
 if [[ $funcstack[1] == _oddjob ]]; then _oddjob "$@"; else compdef _oddjob oddjob; fi
@@ -84,43 +86,65 @@ end
 complete -c oddjob -f -k -a '(__oddjob_complete)'
 )sh";
 
-// What the server answers within our patience; null: nothing.
-json::value ask_server(const Invocation& invocation, std::string path) {
+// What the server answers to each, asked at once, within our patience; null: nothing.
+std::vector<json::value> ask_server(const Invocation& invocation, std::vector<std::string> paths) {
+  std::vector<json::value> answers(paths.size());
   const auto settings = invocation.settings();
-  if (!settings) return {};
+  if (!settings) return answers;
   net::Loop loop;
   auto client = ApiClient::make(loop, *settings, invocation.environment);
-  if (!client) return {};
+  if (!client) return answers;
   struct Ask {
-    static net::Task<> go(ApiClient& api, std::string target, json::value& answer, bool& done,
+    static net::Task<> go(ApiClient& api, std::string target, json::value& answer, std::size_t& left,
                           net::Notifier& told) {
       auto got = co_await api.call("GET", std::move(target));
       if (got) answer = std::move(*got);
-      done = true;
+      --left;
       told.notify_all();
     }
-    static net::Task<> wait(net::Notifier& told) { co_await told.wait_beyond(0, kPatience); }
+    static net::Task<> wait(std::size_t& left, net::Notifier& told) {
+      const auto until = std::chrono::steady_clock::now() + kPatience;
+      while (left > 0 && std::chrono::steady_clock::now() < until) {
+        const auto seen = told.ticket();
+        co_await told.wait_beyond(seen, std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now()));
+      }
+    }
   };
-  json::value answer;
-  bool done = false;
+  std::size_t left = paths.size();
   net::Notifier told;
-  loop.spawn("completion", Ask::go(**client, std::move(path), answer, done, told));
-  loop.block_on(Ask::wait(told));
+  for (std::size_t i = 0; i < paths.size(); ++i)
+    loop.spawn("completion", Ask::go(**client, std::move(paths[i]), answers[i], left, told));
+  loop.block_on(Ask::wait(left, told));
   // Destroying the client ends a request that is still under way.
-  json::value got = done ? answer : json::value();
   client->reset();
-  return got;
+  return answers;
+}
+json::value ask_server(const Invocation& invocation, std::string path) {
+  std::vector<std::string> one{std::move(path)};
+  return ask_server(invocation, std::move(one)).front();
 }
 
-// The names that a list of the server's holds under `key`.
+// The names that a list of the server's holds under `key`, each after `prefix`.
+std::vector<std::string> names_in(const json::value& list, std::string_view key, bool only_mine,
+                                  std::string_view prefix = {}) {
+  std::vector<std::string> out;
+  if (const auto* items = find_array(list, {"items"}))
+    for (const auto& item : *items)
+      if (!only_mine || get_bool(item, {"mayRun"}))
+        out.push_back(std::string(prefix) + std::string(get_string(item, {key})));
+  return out;
+}
 std::vector<std::string> from_server(const Invocation& invocation, std::string path, std::string_view key,
                                      bool only_mine) {
-  std::vector<std::string> out;
-  const auto got = ask_server(invocation, std::move(path));
-  if (const auto* items = find_array(got, {"items"}))
-    for (const auto& item : *items)
-      if (!only_mine || get_bool(item, {"mayRun"})) out.emplace_back(get_string(item, {key}));
-  return out;
+  return names_in(ask_server(invocation, std::move(path)), key, only_mine);
+}
+
+// Those of the template that the command line names, and their values.
+std::vector<std::string> params(const Invocation& invocation, const Place& place, const std::string& name_space) {
+  const auto of = place.arguments.empty() ? std::nullopt : template_name(place.arguments.front());
+  if (!of || !is_dns_subdomain(*of)) return {};
+  return param_candidates(
+      place, ask_server(invocation, "/api/v1/templates/" + net::percent_encode(name_space) + "/" + *of));
 }
 
 std::vector<std::string> candidates(const Place& place, Invocation invocation) {
@@ -141,11 +165,22 @@ std::vector<std::string> candidates(const Place& place, Invocation invocation) {
   const bool first = place.positionals == 0 && place.option.empty() && !place.word.starts_with('-');
   const auto* parent = place.command->get_parent();
   const bool of_image = parent != nullptr && parent->get_name() == "image" && (name == "files" || name == "status");
-  if (place.option == "--workload" || ((name == "run" || of_image) && first)) {
+  const std::string templates = "/api/v1/templates?limit=500&namespace=" + net::percent_encode(name_space);
+  if (place.option == "--param") {
+    out = params(invocation, place, name_space);
+  } else if (parent != nullptr && parent->get_name() == "template" && name == "show" && first) {
+    out = from_server(invocation, templates, "name", false);
+  } else if (name == "run" && first) {
+    std::vector<std::string> both{"/api/v1/workloads?limit=1000&namespace=" + net::percent_encode(name_space),
+                                  templates};
+    const auto answers = ask_server(invocation, std::move(both));
+    out = names_in(answers[0], "workload", true);
+    std::ranges::move(names_in(answers[1], "name", true, "template/"), std::back_inserter(out));
+  } else if (place.option == "--workload" || (of_image && first)) {
     net::Query q;
     q.add("limit", "1000");
     q.add("namespace", name_space);
-    out = from_server(invocation, "/api/v1/workloads?" + q.encode(), "workload", name == "run" || of_image);
+    out = from_server(invocation, "/api/v1/workloads?" + q.encode(), "workload", of_image);
   } else if (of_image && name == "files" && place.positionals == 1 && place.option.empty()) {
     // The second argument is a folder of the image.
     Place inside = place;

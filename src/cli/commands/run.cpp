@@ -148,6 +148,7 @@ void add_run(CLI::App& app, Invocation& invocation) {
   auto* command = app.add_subcommand("run", "Run a command once, the way a workload runs")->fallthrough();
   auto flags = std::make_shared<RunFlags>();
   add_request_flags(*command, flags->request);
+  add_param_flag(*command, flags->request);
   command->add_flag("-d,--detach", flags->detach, "Return once the run is recorded; print its id");
   command->add_flag("--dry-run", flags->dry_run, "Show the Job and every change, create nothing");
   command->add_option("--idempotency-key", flags->idempotency_key,
@@ -155,7 +156,8 @@ void add_run(CLI::App& app, Invocation& invocation) {
   command->footer(
       "The words after `--` are the command; no shell reads them.\n\n"
       "  oddjob run deploy/payments -- node scripts/backfill.js --since 2026-01-01\n"
-      "  oddjob run sts/db --container db --timeout 2h --reason 'ticket 42' -- ./vacuum\n\n"
+      "  oddjob run sts/db --container db --timeout 2h --reason 'ticket 42' -- ./vacuum\n"
+      "  oddjob run template/backfill --param since=2026-01-01\n\n"
       "Exit code: the command's; 125 where OddJob refused, or the command has none.");
   command->callback([&invocation, flags] {
     invocation.action = [flags](Invocation& i) {

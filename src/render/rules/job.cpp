@@ -115,6 +115,8 @@ Result<> job_metadata(Context& c) {
                        {names::kRequesterAnnotation, to_valid_utf8(c.identity.requester)}};
   if (!c.identity.reason.empty())
     c.job_annotations[names::kReasonAnnotation] = to_valid_utf8(c.identity.reason);
+  if (const auto& used = c.request.from_template)
+    c.job_annotations[names::kTemplateAnnotation] = fmt::format("{}@{}", used->name, used->digest);
   std::string command = canonical_json(argv);
   if (size_of(c.job_annotations) + names::kCommandAnnotation.size() + command.size() + 128 <=
       kMaxAnnotations) {

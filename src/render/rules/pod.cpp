@@ -70,6 +70,17 @@ Result<> pod_fields(Context& c) {
   return {};
 }
 
+Result<> service_account(Context& c) {
+  if (!c.request.service_account) return {};
+  c.remove(c.pod, "serviceAccount", kPodPath, "The old name of serviceAccountName.");
+  const json::value* written = c.pod.if_contains("serviceAccountName");
+  if (written != nullptr && *written == json::value(*c.request.service_account)) return {};
+  c.changed(join_path(kPodPath, "serviceAccountName"), written == nullptr ? "set" : "replaced",
+            "Asked for on this run; the policy lets runs have this account (allow-service-accounts).");
+  c.pod["serviceAccountName"] = *c.request.service_account;
+  return {};
+}
+
 Result<> host_namespaces(Context& c) {
   for (const std::string_view key : {"hostNetwork", "hostPID", "hostIPC"}) {
     if (!c.pod.contains(key)) continue;

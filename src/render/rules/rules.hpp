@@ -41,6 +41,7 @@ Result<> pin_image(Context& c);
 
 // pod.cpp
 Result<> pod_fields(Context& c);
+Result<> service_account(Context& c);
 Result<> host_namespaces(Context& c);
 Result<> restart_policy(Context& c);
 Result<> topology_spread(Context& c);

@@ -22,6 +22,7 @@ std::span<const Rule> rules() noexcept {
       {"resources", resources},
       {"pin-image", pin_image},
       {"pod-fields", pod_fields},
+      {"service-account", service_account},
       {"host-namespaces", host_namespaces},
       {"restart-policy", restart_policy},
       {"topology-spread", topology_spread},

@@ -139,9 +139,9 @@ TEST_F(ApiTest, BadParametersAreNamed) {
   for (const std::string& path : std::initializer_list<std::string>{
            "/api/v1/runs?limit=0", "/api/v1/runs?limit=501", "/api/v1/runs?limit=x",
            "/api/v1/runs?state=done", "/api/v1/runs?namespace=No_Name", "/api/v1/audit?limit=501&run=" + id,
-           "/api/v1/audit?afterSeq=-1", "/api/v1/audit?order=sideways", "/api/v1/runs/" + id + "/log?offset=-1",
-           "/api/v1/runs/" + id + "/log?limit=0", "/api/v1/runs/" + id + "/stream?offset=abc",
-           "/api/v1/workloads?limit=100000"}) {
+           "/api/v1/audit?afterSeq=-1", "/api/v1/audit?order=sideways",
+           "/api/v1/runs/" + id + "/log?offset=-1", "/api/v1/runs/" + id + "/log?limit=0",
+           "/api/v1/runs/" + id + "/stream?offset=abc", "/api/v1/workloads?limit=100000"}) {
     const auto r = get(path);
     expect_problem(r, 400, "api.bad_parameter");
   }
@@ -249,6 +249,63 @@ TEST_F(ApiTest, WorkloadsComeByPageInOrder) {
   ASSERT_EQ(find_array(v, {"items"})->size(), 1U);
   EXPECT_EQ(get_string(v.at("items").at(0), {"workload"}), "sts/c");
   EXPECT_FALSE(v.as_object().contains("nextCursor"));
+}
+
+TEST_F(ApiTest, TemplatesAreListedAndShownWithTheirProblems) {
+  const auto made = [](std::string ns, std::string name) {
+    runs::TemplateInfo t;
+    t.value.name_space = std::move(ns);
+    t.value.name = std::move(name);
+    t.value.workload = {WorkloadKind::deployment, t.value.name_space, "payments"};
+    t.value.argv = {"node", "${since}"};
+    t.value.digest = "sha256:x";
+    t.value.parameters.push_back(
+        {"since", templates::ParameterType::date, "First day", {}, "2020-01-01", {}, {}, {}, {}, {}});
+    t.resolution = {false, "Invalid", "spec.args[0]: no"};
+    t.problem = "spec.args[0]: no";
+    t.problems = {{"spec.args[0]", "no", false}, {"spec.parameters[0]", "unused", true}};
+    t.approvals = 2;
+    return t;
+  };
+  script_.templates = {made("prod", "b"), made("prod", "a"), made("dev", "z")};
+  auto v = body(get("/api/v1/templates?limit=2"));
+  ASSERT_EQ(find_array(v, {"items"})->size(), 2U);
+  EXPECT_EQ(get_string(v.at("items").at(0), {"name"}), "z");
+  EXPECT_EQ(get_string(v.at("items").at(1), {"name"}), "a");
+  EXPECT_EQ(v.at("items").at(1).at("parameters").at(0).at("required"), true);
+  v = body(get("/api/v1/templates?cursor=" + std::string(get_string(v, {"nextCursor"}))));
+  ASSERT_EQ(find_array(v, {"items"})->size(), 1U);
+  v = body(get("/api/v1/templates/prod/b"));
+  EXPECT_EQ(get_string(v, {"readyReason"}), "Invalid");
+  EXPECT_EQ(find_array(v, {"problems"})->size(), 2U);
+  EXPECT_EQ(get_int(v, {"approvalsNeeded"}), 2);
+  expect_problem(get("/api/v1/templates/prod/nope"), 404, "template.not_found");
+  expect_problem(get("/api/v1/templates/prod/%2e%2e"), 404, "template.not_found");
+  expect_problem(get("/api/v1/templates/prod"), 404, "api.no_such_path");
+  script_.error =
+      Error{Errc::failed_precondition, "template.not_installed", "no templates here", "install", 0};
+  expect_problem(get("/api/v1/templates"), 422, "template.not_installed");
+}
+
+TEST_F(ApiTest, ARunOfATemplateIsAskedForByNameAndParameters) {
+  const auto r =
+      post("/api/v1/runs", R"({"template":"backfill","params":{"since":"2026-01-01","batch":5,"dry":true}})");
+  EXPECT_EQ(r.status, 201) << r.body;
+  const auto& asked = script_.requests.back();
+  EXPECT_EQ(asked.from_template->name, "backfill");
+  EXPECT_EQ(asked.params.at("batch"), "5");
+  EXPECT_EQ(asked.params.at("dry"), "true");
+  expect_problem(post("/api/v1/runs", R"({"template":"a","workload":"deploy/x"})"), 400,
+                 "request.template_fixed");
+  expect_problem(post("/api/v1/runs", R"({"template":"a","command":["x"]})"), 400, "request.template_fixed");
+  expect_problem(post("/api/v1/runs", R"({"template":"a","timeout":"5m"})"), 400, "request.template_fixed");
+  expect_problem(post("/api/v1/runs", R"({"template":"A b"})"), 400, "request.template");
+  expect_problem(post("/api/v1/runs", R"({"template":"a","params":{"x":1.5}})"), 400, "request.wrong_type");
+  expect_problem(post("/api/v1/runs", R"({"template":"a","params":[]})"), 400, "request.wrong_type");
+  expect_problem(post("/api/v1/runs", R"({"template":{"name":"a","digest":"d"}})"), 400,
+                 "request.wrong_type");
+  expect_problem(post("/api/v1/runs", R"({"workload":"deploy/x","command":["a"],"params":{"a":"b"}})"), 400,
+                 "request.params_without_template");
 }
 
 TEST_F(ApiTest, TheAuditIsForAuditorsAndOthersSeeThatOfTheirRuns) {

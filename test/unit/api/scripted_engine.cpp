@@ -97,6 +97,19 @@ net::Task<Result<std::vector<WorkloadInfo>>> Engine::workloads(const Caller&, st
   co_return impl_->script.workloads;
 }
 
+net::Task<Result<std::vector<TemplateInfo>>> Engine::templates(const Caller&, std::string) {
+  if (impl_->script.error) co_return fail(*impl_->script.error);
+  co_return impl_->script.templates;
+}
+
+net::Task<Result<TemplateInfo>> Engine::get_template(const Caller&, std::string name_space,
+                                                     std::string name) {
+  if (impl_->script.error) co_return fail(*impl_->script.error);
+  for (const auto& t : impl_->script.templates)
+    if (t.value.name_space == name_space && t.value.name == name) co_return t;
+  co_return fail(Errc::not_found, "template.not_found", "there is no template " + name);
+}
+
 std::uint64_t Engine::change_ticket(std::string_view) { return impl_->script.changed.ticket(); }
 net::Task<bool> Engine::wait_changed(std::string_view, std::uint64_t seen, Duration timeout) {
   co_return co_await impl_->script.changed.wait_beyond(seen, timeout);

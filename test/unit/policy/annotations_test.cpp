@@ -131,8 +131,10 @@ TEST(Annotations, TheRestIsReadAsNamed) {
   EXPECT_EQ(good("rwo-volumes", "warn").rwo_volumes, Policy::RwoVolumes::warn);
   EXPECT_EQ(good("rwo-volumes", "drop").rwo_volumes, Policy::RwoVolumes::drop);
   EXPECT_EQ(good("rwo-volumes", "read-only").rwo_volumes, Policy::RwoVolumes::read_only);
-  good("templates", "none");
-  good("templates", "pre-approved");
+  EXPECT_FALSE(good("templates", "none").templates_pre_approved);
+  EXPECT_TRUE(good("templates", "pre-approved").templates_pre_approved);
+  EXPECT_EQ(good("allow-service-accounts", "batch, db.admin").service_accounts, (Words{"batch", "db.admin"}));
+  EXPECT_EQ(good("allow-service-accounts", "*").service_accounts, Words{"*"});
   EXPECT_TRUE(good("require-reason", " true\n").require_reason);
 }
 
@@ -157,6 +159,8 @@ TEST(Annotations, AValueThatCannotBeReadIsRefusedWithItsAnnotationAndItself) {
                                                                   {"templates-only", "True"},
                                                                   {"templates-only", "1"},
                                                                   {"templates", "some"},
+                                                                  {"allow-service-accounts", ""},
+                                                                  {"allow-service-accounts", "A b"},
                                                                   {"require-reason", ""},
                                                                   {"allow-interactive", "on"},
                                                                   {"allow-host-network", "tru"},

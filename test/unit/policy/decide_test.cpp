@@ -159,6 +159,79 @@ TEST(Decide, EachLimitRefusesWithItsOwnCode) {
   }
 }
 
+TEST(Decide, ATemplateNarrowsWhoRunsAndHasAnApprovalOfItsOwn) {
+  struct Row {
+    std::string what;
+    std::function<void(Policy&, TemplateTerms&)> set;
+    Subject who;
+    std::string expected;
+  };
+  const std::vector<Row> table = {
+      {"nothing narrowed", [](auto&, auto&) {}, kAnn, "allow"},
+      {"not of the workload's set", [](auto&, auto&) {}, kBob, "policy.not_allowed"},
+      {"a template cannot widen it", [](auto&, auto& t) { t.allowed_users = {"bob"}; }, kBob,
+       "policy.not_allowed"},
+      {"nor with a star", [](auto&, auto& t) { t.allowed_teams = {"*"}; }, kBob, "policy.not_allowed"},
+      {"a star narrows nothing", [](auto&, auto& t) { t.allowed_teams = {"*"}; }, kAnn, "allow"},
+      {"in both sets, by team", [](auto&, auto& t) { t.allowed_teams = {"sre"}; }, kSre, "allow"},
+      {"in both sets, by name", [](auto&, auto& t) { t.allowed_users = {"ann"}; }, kAnn, "allow"},
+      {"in the workload's only", [](auto&, auto& t) { t.allowed_teams = {"sre"}; }, kAnn,
+       "policy.template_not_allowed"},
+      {"templates only", [](auto& p, auto&) { p.templates_only = true; }, kAnn, "allow"},
+      {"commands still hold", [](auto& p, auto&) { p.allowed_commands = Patterns{ArgvPattern{"x"}}; }, kAnn,
+       "policy.command_not_allowed"},
+      {"the workload's approval holds", [](auto& p, auto&) { p.approvals = 2; }, kAnn, "approvals 2"},
+      {"unless templates are pre-approved",
+       [](auto& p, auto&) { p.approvals = 2, p.templates_pre_approved = true; }, kAnn, "allow"},
+      {"the template's own holds", [](auto&, auto& t) { t.approvals = 1; }, kAnn, "approvals 1"},
+      {"pre-approved or not",
+       [](auto& p, auto& t) { p.approvals = 2, p.templates_pre_approved = true, t.approvals = 1; }, kAnn,
+       "approvals 1"},
+      {"of both the larger", [](auto& p, auto& t) { p.approvals = 2, t.approvals = 3; }, kAnn, "approvals 3"},
+      {"of both the larger again", [](auto& p, auto& t) { p.approvals = 3, t.approvals = 2; }, kAnn,
+       "approvals 3"},
+  };
+  for (const auto& row : table) {
+    auto p = open();
+    auto r = request();
+    r.from_template = TemplateUse{"backfill", "uid", 1, "sha256:x"};
+    Circumstances now;
+    now.terms = TemplateTerms{"backfill", {}, {}, 0};
+    row.set(p, *now.terms);
+    EXPECT_EQ(word(decide(row.who, p, r, now)), row.expected) << row.what;
+    EXPECT_EQ(may_run(row.who, p, *now.terms),
+              row.expected != "policy.not_allowed" && row.expected != "policy.template_not_allowed")
+        << row.what;
+  }
+}
+
+TEST(Decide, ATemplateIsDecidedOnWithItsTermsOrNotAtAll) {
+  auto r = request();
+  r.from_template = TemplateUse{"backfill", "uid", 1, "sha256:x"};
+  EXPECT_EQ(word(decide(kAnn, open(), r, {})), "policy.template_unread");
+  Circumstances now;
+  now.terms = TemplateTerms{"backfill", {}, {}, 0};
+  EXPECT_EQ(word(decide(kAnn, open(), request(), now)), "policy.template_unread");
+  // Pre-approval is for templates, not for what is typed.
+  auto p = open();
+  p.approvals = 1;
+  p.templates_pre_approved = true;
+  EXPECT_EQ(word(decide(kAnn, p, request(), {})), "approvals 1");
+}
+
+TEST(Decide, AnotherServiceAccountMustBeNamedByTheWorkload) {
+  auto r = request();
+  r.service_account = "batch";
+  auto p = open();
+  EXPECT_EQ(word(decide(kAnn, p, r, {})), "policy.service_account_not_allowed");
+  p.service_accounts = {"other"};
+  EXPECT_EQ(word(decide(kAnn, p, r, {})), "policy.service_account_not_allowed");
+  p.service_accounts = {"other", "batch"};
+  EXPECT_EQ(word(decide(kAnn, p, r, {})), "allow");
+  p.service_accounts = {"*"};
+  EXPECT_EQ(word(decide(kAnn, p, r, {})), "allow");
+}
+
 TEST(Decide, AValueOfTheEnvironmentIsNeverInARefusal) {
   auto r = request();
   r.env = {{"TOKEN", "s3cret", false}};

@@ -257,6 +257,16 @@ net::Task<> MiniCluster::handle(MiniCluster* self, std::shared_ptr<State> s, con
     co_await w.send(std::move(version));
     co_return;
   }
+  if (q.path == "/apis/oddjob.dev/v1alpha1") {
+    auto answer =
+        self->has_templates
+            ? json_answer(200,
+                          json::object{{"kind", "APIResourceList"},
+                                       {"resources", json::array{json::object{{"name", "jobtemplates"}}}}})
+            : problem(404, "NotFound", "the server could not find the requested resource");
+    co_await w.send(std::move(answer));
+    co_return;
+  }
   parts.erase(parts.begin(),
               parts.begin() + std::min<std::ptrdiff_t>(std::ssize(parts), parts[0] == "api" ? 2 : 3));
   if (parts.size() >= 3 && parts[0] == "namespaces") {
