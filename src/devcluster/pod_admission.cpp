@@ -32,7 +32,8 @@ std::vector<json::value*> containers_of(json::value& pod) {
 
 // https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
 void mount_token(const Storage& storage, std::string_view ns, json::value& pod) {
-  const auto account = storage.get("/serviceaccounts", ns, get_string(pod, {"spec", "serviceAccountName"}, "default"));
+  const auto account =
+      storage.get("/serviceaccounts", ns, get_string(pod, {"spec", "serviceAccountName"}, "default"));
   const auto* own = find(pod, {"spec", "automountServiceAccountToken"});
   const auto* general = account ? find(*account, {"automountServiceAccountToken"}) : nullptr;
   const auto* says = own != nullptr && own->is_bool() ? own : general;
@@ -42,20 +43,25 @@ void mount_token(const Storage& storage, std::string_view ns, json::value& pod) 
   for (auto* c : containers_of(pod)) {
     auto& mounts = ensure(*c, {"volumeMounts"});
     if (!mounts.is_array()) mounts.emplace_array();
-    const bool has = std::ranges::any_of(mounts.get_array(), [](const auto& m) { return get_string(m, {"mountPath"}) == kTokenFolder; });
+    const bool has = std::ranges::any_of(
+        mounts.get_array(), [](const auto& m) { return get_string(m, {"mountPath"}) == kTokenFolder; });
     if (has) continue;
-    mounts.get_array().push_back(json::object{{"name", name}, {"readOnly", true}, {"mountPath", kTokenFolder}});
+    mounts.get_array().push_back(
+        json::object{{"name", name}, {"readOnly", true}, {"mountPath", kTokenFolder}});
     used = true;
   }
   if (!used) return;
   json::array items{json::object{{"key", "ca.crt"}, {"path", "ca.crt"}}};
-  json::array fields{json::object{{"path", "namespace"}, {"fieldRef", {{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}}}}};
-  json::array sources{json::object{{"serviceAccountToken", {{"expirationSeconds", kTokenSeconds}, {"path", "token"}}}},
-                      json::object{{"configMap", {{"name", "kube-root-ca.crt"}, {"items", std::move(items)}}}},
-                      json::object{{"downwardAPI", {{"items", std::move(fields)}}}}};
+  json::array fields{json::object{{"path", "namespace"},
+                                  {"fieldRef", {{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}}}}};
+  json::array sources{
+      json::object{{"serviceAccountToken", {{"expirationSeconds", kTokenSeconds}, {"path", "token"}}}},
+      json::object{{"configMap", {{"name", "kube-root-ca.crt"}, {"items", std::move(items)}}}},
+      json::object{{"downwardAPI", {{"items", std::move(fields)}}}}};
   auto& volumes = ensure(pod, {"spec", "volumes"});
   if (!volumes.is_array()) volumes.emplace_array();
-  volumes.get_array().push_back(json::object{{"name", name}, {"projected", {{"sources", std::move(sources)}, {"defaultMode", 420}}}});
+  volumes.get_array().push_back(
+      json::object{{"name", name}, {"projected", {{"sources", std::move(sources)}, {"defaultMode", 420}}}});
 }
 
 // The limits of this type ("Container", "Pod") of all the namespace's LimitRanges.
@@ -68,7 +74,9 @@ std::vector<json::value> limits_of(const Storage& storage, std::string_view ns, 
   return out;
 }
 
-std::string text_of(const json::value& v) { return v.is_string() ? std::string(sv(v.get_string())) : json::serialize(v); }
+std::string text_of(const json::value& v) {
+  return v.is_string() ? std::string(sv(v.get_string())) : json::serialize(v);
+}
 
 std::optional<Quantity::Int> amount(const json::value* v) {
   if (v == nullptr || v->is_null()) return std::nullopt;
@@ -81,7 +89,8 @@ struct Demand {
   std::string request_text, limit_text;
 };
 
-void hold_to(const json::value& item, std::string_view kind, const std::function<Demand(std::string_view)>& demand, std::vector<std::string>& broken) {
+void hold_to(const json::value& item, std::string_view kind,
+             const std::function<Demand(std::string_view)>& demand, std::vector<std::string>& broken) {
   for (const bool least : {true, false}) {
     const auto* bounds = find_object(item, {least ? "min" : "max"});
     if (bounds == nullptr) continue;
@@ -90,12 +99,17 @@ void hold_to(const json::value& item, std::string_view kind, const std::function
       const auto enforced = amount(&bound);
       if (!enforced) continue;
       const auto d = demand(resource);
-      const auto head = fmt::format("{} {} usage per {} is {}", least ? "minimum" : "maximum", resource, kind, text_of(bound));
+      const auto head = fmt::format("{} {} usage per {} is {}", least ? "minimum" : "maximum", resource, kind,
+                                    text_of(bound));
       const auto beyond = [&](Quantity::Int v) { return least ? v < *enforced : v > *enforced; };
-      if (least && !d.request) broken.push_back(head + ".  No request is specified");
-      else if (!least && !d.limit) broken.push_back(head + ".  No limit is specified");
-      else if (d.limit && beyond(*d.limit)) broken.push_back(fmt::format("{}, but limit is {}", head, d.limit_text));
-      else if (d.request && beyond(*d.request)) broken.push_back(fmt::format("{}, but request is {}", head, d.request_text));
+      if (least && !d.request)
+        broken.push_back(head + ".  No request is specified");
+      else if (!least && !d.limit)
+        broken.push_back(head + ".  No limit is specified");
+      else if (d.limit && beyond(*d.limit))
+        broken.push_back(fmt::format("{}, but limit is {}", head, d.limit_text));
+      else if (d.request && beyond(*d.request))
+        broken.push_back(fmt::format("{}, but request is {}", head, d.request_text));
     }
   }
 }
@@ -133,7 +147,9 @@ Result<> check_limits(const Storage& storage, std::string_view ns, const json::v
     if (const auto* list = find_array(pod, {"spec", key}))
       for (const auto& c : *list) containers.push_back(&c);
   for (const auto& item : limits_of(storage, ns, "Container"))
-    for (const auto* c : containers) hold_to(item, "Container", [c](std::string_view resource) { return demand_of(*c, resource); }, broken);
+    for (const auto* c : containers)
+      hold_to(
+          item, "Container", [c](std::string_view resource) { return demand_of(*c, resource); }, broken);
   for (const auto& item : limits_of(storage, ns, "Pod")) {
     // Init containers run before the others: what counts is the sum of those.
     const auto sum = [&pod](std::string_view resource) {
@@ -152,7 +168,8 @@ Result<> check_limits(const Storage& storage, std::string_view ns, const json::v
   }
   if (broken.empty()) return {};
   return fail(Errc::forbidden, "Forbidden",
-              fmt::format("pods \"{}\" is forbidden: {}", get_string(pod, {"metadata", "name"}), broken.size() == 1 ? broken.front() : "[" + join(broken, ", ") + "]"));
+              fmt::format("pods \"{}\" is forbidden: {}", get_string(pod, {"metadata", "name"}),
+                          broken.size() == 1 ? broken.front() : "[" + join(broken, ", ") + "]"));
 }
 
 }  // namespace oddjob::devcluster

@@ -69,13 +69,16 @@ std::string forbidden_capabilities(const json::value& pod, const std::set<std::s
     return any;
   });
   if (bad.empty()) return {};
-  return fmt::format("{} must not include {} in securityContext.capabilities.add", counted("container", bad), quoted({extra.begin(), extra.end()}));
+  return fmt::format("{} must not include {} in securityContext.capabilities.add", counted("container", bad),
+                     quoted({extra.begin(), extra.end()}));
 }
 
 void baseline(const json::value& pod, bool overridden, Names& out) {
-  static const std::set<std::string> kDefault = {"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD",
-                                                 "NET_BIND_SERVICE", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"};
-  if (const auto bad = forbidden_capabilities(pod, kDefault); !bad.empty() && !overridden) out.push_back(fmt::format("non-default capabilities ({})", bad));
+  static const std::set<std::string> kDefault = {
+      "AUDIT_WRITE",      "CHOWN",   "DAC_OVERRIDE", "FOWNER",  "FSETID", "KILL",      "MKNOD",
+      "NET_BIND_SERVICE", "SETFCAP", "SETGID",       "SETPCAP", "SETUID", "SYS_CHROOT"};
+  if (const auto bad = forbidden_capabilities(pod, kDefault); !bad.empty() && !overridden)
+    out.push_back(fmt::format("non-default capabilities ({})", bad));
   Names host;
   for (const auto* key : {"hostNetwork", "hostPID", "hostIPC"})
     if (get_bool(pod, {"spec", key})) host.push_back(fmt::format("{}=true", key));
@@ -84,7 +87,8 @@ void baseline(const json::value& pod, bool overridden, Names& out) {
   if (const auto* volumes = find_array(pod, {"spec", "volumes"}))
     for (const auto& v : *volumes)
       if (find(v, {"hostPath"}) != nullptr) paths.push_back(name_of(v));
-  if (!paths.empty() && !overridden) out.push_back(fmt::format("hostPath volumes ({})", counted("volume", paths)));
+  if (!paths.empty() && !overridden)
+    out.push_back(fmt::format("hostPath volumes ({})", counted("volume", paths)));
   std::set<std::int64_t> ports;
   const auto with_ports = those(pod, [&](const json::value& c) {
     bool any = false;
@@ -97,20 +101,33 @@ void baseline(const json::value& pod, bool overridden, Names& out) {
     return any;
   });
   if (!with_ports.empty())
-    out.push_back(fmt::format("hostPort ({} {} hostPort{} {})", counted("container", with_ports), with_ports.size() == 1 ? "uses" : "use",
-                              ports.size() == 1 ? "" : "s", fmt::join(ports, ", ")));
-  const auto privileged = those(pod, [](const json::value& c) { return get_bool(c, {"securityContext", "privileged"}); });
-  if (!privileged.empty()) out.push_back(fmt::format("privileged ({} must not set securityContext.privileged=true)", counted("container", privileged)));
+    out.push_back(fmt::format("hostPort ({} {} hostPort{} {})", counted("container", with_ports),
+                              with_ports.size() == 1 ? "uses" : "use", ports.size() == 1 ? "" : "s",
+                              fmt::join(ports, ", ")));
+  const auto privileged = those(pod, [](const json::value& c) {
+    return get_bool(c, {"securityContext", "privileged"});
+  });
+  if (!privileged.empty())
+    out.push_back(fmt::format("privileged ({} must not set securityContext.privileged=true)",
+                              counted("container", privileged)));
   if (overridden) return;
   Names seccomp;
-  const auto unconfined = those(pod, [](const json::value& c) { return get_string(c, {"securityContext", "seccompProfile", "type"}) == "Unconfined"; });
-  if (get_string(pod, {"spec", "securityContext", "seccompProfile", "type"}) == "Unconfined") seccomp.emplace_back("pod");
+  const auto unconfined = those(pod, [](const json::value& c) {
+    return get_string(c, {"securityContext", "seccompProfile", "type"}) == "Unconfined";
+  });
+  if (get_string(pod, {"spec", "securityContext", "seccompProfile", "type"}) == "Unconfined")
+    seccomp.emplace_back("pod");
   if (!unconfined.empty()) seccomp.push_back(counted("container", unconfined));
-  if (!seccomp.empty()) out.push_back(fmt::format("seccompProfile ({} must not set securityContext.seccompProfile.type to \"Unconfined\")", join(seccomp, " and ")));
+  if (!seccomp.empty())
+    out.push_back(
+        fmt::format("seccompProfile ({} must not set securityContext.seccompProfile.type to \"Unconfined\")",
+                    join(seccomp, " and ")));
 }
 
 void restricted_volumes(const json::value& pod, Names& out) {
-  static const std::set<std::string_view> kAllowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim", "projected", "secret"};
+  static const std::set<std::string_view> kAllowed = {
+      "configMap", "csi",   "downwardAPI", "emptyDir", "ephemeral", "image", "persistentVolumeClaim",
+      "projected", "secret"};
   Names volumes;
   std::set<std::string> types;
   if (const auto* list = find_array(pod, {"spec", "volumes"}))
@@ -121,7 +138,8 @@ void restricted_volumes(const json::value& pod, Names& out) {
           types.emplace(key);
         }
   if (volumes.empty()) return;
-  out.push_back(fmt::format("restricted volume types ({} {} restricted volume type{} {})", counted("volume", volumes), volumes.size() == 1 ? "uses" : "use",
+  out.push_back(fmt::format("restricted volume types ({} {} restricted volume type{} {})",
+                            counted("volume", volumes), volumes.size() == 1 ? "uses" : "use",
                             types.size() == 1 ? "" : "s", quoted({types.begin(), types.end()})));
 }
 
@@ -137,14 +155,21 @@ void run_as(const json::value& pod, Names& out) {
     return !pod_says_so && (v == nullptr || v->is_null());
   });
   if (!told_root.empty())
-    out.push_back(fmt::format("runAsNonRoot != true ({} must not set securityContext.runAsNonRoot=false)", counted("container", told_root)));
+    out.push_back(fmt::format("runAsNonRoot != true ({} must not set securityContext.runAsNonRoot=false)",
+                              counted("container", told_root)));
   else if (!silent.empty())
-    out.push_back(fmt::format("runAsNonRoot != true (pod or {} must set securityContext.runAsNonRoot=true)", counted("container", silent)));
+    out.push_back(fmt::format("runAsNonRoot != true (pod or {} must set securityContext.runAsNonRoot=true)",
+                              counted("container", silent)));
   Names zero;
   if (get_int(pod, {"spec", "securityContext", "runAsUser"}) == 0) zero.emplace_back("pod");
-  if (const auto as_root = those(pod, [](const json::value& c) { return get_int(c, {"securityContext", "runAsUser"}) == 0; }); !as_root.empty())
+  if (const auto as_root = those(pod,
+                                 [](const json::value& c) {
+                                   return get_int(c, {"securityContext", "runAsUser"}) == 0;
+                                 });
+      !as_root.empty())
     zero.push_back(counted("container", as_root));
-  if (!zero.empty()) out.push_back(fmt::format("runAsUser=0 ({} must not set runAsUser=0)", join(zero, " and ")));
+  if (!zero.empty())
+    out.push_back(fmt::format("runAsUser=0 ({} must not set runAsUser=0)", join(zero, " and ")));
 }
 
 void restricted(const json::value& pod, Names& out) {
@@ -153,15 +178,21 @@ void restricted(const json::value& pod, Names& out) {
     return v == nullptr || *v != json::value(false);
   });
   if (!escalating.empty())
-    out.push_back(fmt::format("allowPrivilegeEscalation != false ({} must set securityContext.allowPrivilegeEscalation=false)", counted("container", escalating)));
+    out.push_back(fmt::format(
+        "allowPrivilegeEscalation != false ({} must set securityContext.allowPrivilegeEscalation=false)",
+        counted("container", escalating)));
   Names capabilities;
   const auto keeping = those(pod, [](const json::value& c) {
     const auto* list = find_array(c, {"securityContext", "capabilities", "drop"});
     return list == nullptr || std::ranges::find(*list, json::value("ALL")) == list->end();
   });
-  if (!keeping.empty()) capabilities.push_back(counted("container", keeping) + " must set securityContext.capabilities.drop=[\"ALL\"]");
-  if (auto more = forbidden_capabilities(pod, {"NET_BIND_SERVICE"}); !more.empty()) capabilities.push_back(std::move(more));
-  if (!capabilities.empty()) out.push_back(fmt::format("unrestricted capabilities ({})", join(capabilities, "; ")));
+  if (!keeping.empty())
+    capabilities.push_back(counted("container", keeping) +
+                           " must set securityContext.capabilities.drop=[\"ALL\"]");
+  if (auto more = forbidden_capabilities(pod, {"NET_BIND_SERVICE"}); !more.empty())
+    capabilities.push_back(std::move(more));
+  if (!capabilities.empty())
+    out.push_back(fmt::format("unrestricted capabilities ({})", join(capabilities, "; ")));
   baseline(pod, true, out);
   restricted_volumes(pod, out);
   run_as(pod, out);
@@ -172,7 +203,10 @@ void restricted(const json::value& pod, Names& out) {
     return type.empty() ? !pod_good : !good(type);
   });
   if (!open.empty())
-    out.push_back(fmt::format("seccompProfile (pod or {} must set securityContext.seccompProfile.type to \"RuntimeDefault\" or \"Localhost\")", counted("container", open)));
+    out.push_back(
+        fmt::format("seccompProfile (pod or {} must set securityContext.seccompProfile.type to "
+                    "\"RuntimeDefault\" or \"Localhost\")",
+                    counted("container", open)));
 }
 
 }  // namespace
@@ -185,9 +219,11 @@ Result<> check_pod_security(const Storage& storage, std::string_view ns, const j
   if (level == "baseline") baseline(pod, false, broken);
   if (level == "restricted") restricted(pod, broken);
   if (broken.empty()) return {};
-  const auto version = get_string(*object, {"metadata", "labels", "pod-security.kubernetes.io/enforce-version"}, "latest");
+  const auto version =
+      get_string(*object, {"metadata", "labels", "pod-security.kubernetes.io/enforce-version"}, "latest");
   return fail(Errc::forbidden, "Forbidden",
-              fmt::format("pods \"{}\" is forbidden: violates PodSecurity \"{}:{}\": {}", get_string(pod, {"metadata", "name"}), level, version, join(broken, ", ")));
+              fmt::format("pods \"{}\" is forbidden: violates PodSecurity \"{}:{}\": {}",
+                          get_string(pod, {"metadata", "name"}), level, version, join(broken, ", ")));
 }
 
 }  // namespace oddjob::devcluster

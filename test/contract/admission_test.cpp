@@ -17,8 +17,9 @@ class Admission : public Contract {
 TEST_F(Admission, AQuotaThatIsUsedUpRefusesThePodAndItsDryRun) {
   create(resources::resource_quotas,
          {{"metadata", {{"name", "none"}}}, {"spec", {{"hard", {{"pods", "0"}}}}}});
-  wait_for(resources::resource_quotas, "none",
-           [](const json::value& v) { return find(v, {"status", "hard", "pods"}) != nullptr; });
+  wait_for(resources::resource_quotas, "none", [](const json::value& v) {
+    return find(v, {"status", "hard", "pods"}) != nullptr;
+  });
   for (const auto& options : {dry(), kube::WriteOptions()}) {
     const auto refused = try_create(resources::pods, pod("p", "true"), options);
     ASSERT_FALSE(refused);
@@ -40,8 +41,9 @@ TEST_F(Admission, AQuotaThatIsUsedUpRefusesThePodAndItsDryRun) {
 TEST_F(Admission, AQuotaOnMemoryDemandsThatPodsNameTheirs) {
   create(resources::resource_quotas,
          {{"metadata", {{"name", "memory"}}}, {"spec", {{"hard", {{"limits.memory", "1Gi"}}}}}});
-  wait_for(resources::resource_quotas, "memory",
-           [](const json::value& v) { return find(v, {"status", "hard", "limits.memory"}) != nullptr; });
+  wait_for(resources::resource_quotas, "memory", [](const json::value& v) {
+    return find(v, {"status", "hard", "limits.memory"}) != nullptr;
+  });
   const auto refused = try_create(resources::pods, pod("p", "true"), dry());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, "kube.quota");
@@ -50,17 +52,18 @@ TEST_F(Admission, AQuotaOnMemoryDemandsThatPodsNameTheirs) {
 }
 
 TEST_F(Admission, ALimitRangeGivesDefaultsAndRefusesWhatIsOver) {
-  create(resources::limit_ranges, {{"metadata", {{"name", "box"}}},
-                                   {"spec",
-                                    {{"limits", json::array{json::object{{"type", "Container"},
-                                                                         {"default", {{"memory", "64Mi"}}},
-                                                                         {"max", {{"memory", "128Mi"}}}}}}}}});
+  create(resources::limit_ranges,
+         {{"metadata", {{"name", "box"}}},
+          {"spec",
+           {{"limits", json::array{json::object{{"type", "Container"},
+                                                {"default", {{"memory", "64Mi"}}},
+                                                {"max", {{"memory", "128Mi"}}}}}}}}});
   Result<json::value> shown = fail(Errc::internal, "x", "x");
   // The server's cache may be a moment behind.
   ASSERT_TRUE(until([&] {
     shown = try_create(resources::pods, pod("p", "true"), dry());
-    return shown && get_string(shown->at("spec").at("containers").at(0),
-                               {"resources", "limits", "memory"}) == "64Mi";
+    return shown &&
+           get_string(shown->at("spec").at("containers").at(0), {"resources", "limits", "memory"}) == "64Mi";
   })) << (shown ? pretty_json(*shown) : shown.error().message);
   json::value big = pod("p", "true");
   big.at("spec").at("containers").as_array()[0].as_object()["resources"] =

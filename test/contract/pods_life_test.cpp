@@ -67,11 +67,12 @@ TEST_F(PodsLife, ANativeSidecarStartsFirstAndEndsAfterTheMainContainer) {
   ASSERT_TRUE(version);
   if (version->minor < 29) GTEST_SKIP() << "native sidecars came with 1.29";
   json::value p = pod("sided", "echo main; exit 4");
-  p.at("spec").as_object()["initContainers"] = json::array{
-      json::object{{"name", "proxy"},
-                   {"image", image()},
-                   {"restartPolicy", "Always"},
-                   {"command", json::array{"sh", "-c", "trap 'echo proxy over; exit 0' TERM; echo proxy up; "
+  p.at("spec").as_object()["initContainers"] =
+      json::array{json::object{{"name", "proxy"},
+                               {"image", image()},
+                               {"restartPolicy", "Always"},
+                               {"command", json::array{"sh", "-c",
+                                                       "trap 'echo proxy over; exit 0' TERM; echo proxy up; "
                                                        "while :; do sleep 0.1; done"}}}};
   create(resources::pods, p);
   const auto over = finish("sided");
@@ -86,8 +87,8 @@ TEST_F(PodsLife, ANativeSidecarStartsFirstAndEndsAfterTheMainContainer) {
 
 TEST_F(PodsLife, AFailingInitContainerFailsThePodAndTheMainOneNeverRuns) {
   json::value p = pod("init", "echo main");
-  p.at("spec").as_object()["initContainers"] = json::array{json::object{
-      {"name", "first"}, {"image", image()}, {"command", json::array{"sh", "-c", "exit 5"}}}};
+  p.at("spec").as_object()["initContainers"] = json::array{
+      json::object{{"name", "first"}, {"image", image()}, {"command", json::array{"sh", "-c", "exit 5"}}}};
   create(resources::pods, p);
   const auto over = finish("init");
   EXPECT_EQ(get_string(over, {"status", "phase"}), "Failed");
@@ -112,19 +113,22 @@ TEST_F(PodsLife, ACommandThatIsNotThereIsAStartErrorThatNamesIt) {
   ASSERT_NE(c, nullptr);
   EXPECT_EQ(get_int(*c, {"state", "terminated", "exitCode"}), 128);
   EXPECT_EQ(get_string(*c, {"state", "terminated", "reason"}), "StartError");
-  EXPECT_NE(get_string(*c, {"state", "terminated", "message"}).find("no-such-program"), std::string_view::npos);
+  EXPECT_NE(get_string(*c, {"state", "terminated", "message"}).find("no-such-program"),
+            std::string_view::npos);
 }
 
 TEST_F(PodsLife, ItsTokenIsMountedAndIsItsServiceAccounts) {
-  create(resources::pods, pod("self", "cat /var/run/secrets/kubernetes.io/serviceaccount/token; echo; "
-                                      "cat /var/run/secrets/kubernetes.io/serviceaccount/namespace"));
+  create(resources::pods, pod("self",
+                              "cat /var/run/secrets/kubernetes.io/serviceaccount/token; echo; "
+                              "cat /var/run/secrets/kubernetes.io/serviceaccount/namespace"));
   finish("self");
   const auto lines = split(log_of("self"), '\n');
   ASSERT_EQ(lines.size(), 2U);
   EXPECT_EQ(lines[1], ns());
   const auto review = try_create(resources::token_reviews, {{"spec", {{"token", lines[0]}}}});
   ASSERT_TRUE(review) << review.error().message;
-  EXPECT_EQ(get_string(*review, {"status", "user", "username"}), "system:serviceaccount:" + ns() + ":default");
+  EXPECT_EQ(get_string(*review, {"status", "user", "username"}),
+            "system:serviceaccount:" + ns() + ":default");
 }
 
 TEST_F(PodsLife, ProjectedVolumesAndSubPathsHoldWhatTheyName) {
@@ -139,9 +143,9 @@ TEST_F(PodsLife, ProjectedVolumesAndSubPathsHoldWhatTheyName) {
   p.at("spec").as_object()["volumes"] =
       json::array{json::object{{"name", "all"}, {"projected", {{"sources", sources}}}},
                   json::object{{"name", "cfg"}, {"configMap", {{"name", "cfg"}}}}};
-  container(p)["volumeMounts"] = json::array{
-      json::object{{"name", "all"}, {"mountPath", "/oj-all"}},
-      json::object{{"name", "cfg"}, {"mountPath", "/oj-one.txt"}, {"subPath", "key"}}};
+  container(p)["volumeMounts"] =
+      json::array{json::object{{"name", "all"}, {"mountPath", "/oj-all"}},
+                  json::object{{"name", "cfg"}, {"mountPath", "/oj-one.txt"}, {"subPath", "key"}}};
   create(resources::pods, p);
   finish("projected");
   EXPECT_EQ(log_of("projected"), "config-text\napp=\"x\"\nconfig-text");
