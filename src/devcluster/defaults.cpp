@@ -111,6 +111,16 @@ void service_defaults(json::value& s) {
   }
 }
 
+// What is bounded and has no default of its own gets the bound.
+void limit_range_defaults(json::value& item) {
+  if (!item.is_object() || get_string(item, {"type"}) != "Container") return;
+  for (const auto& [from, to] : {std::pair{"max", "default"}, std::pair{"default", "defaultRequest"}, std::pair{"min", "defaultRequest"}})
+    if (const auto* values = find_object(item, {from})) {
+      const json::object copy = *values;
+      for (const auto& [name, value] : copy) fill(item, {to, std::string_view(name)}, value);
+    }
+}
+
 }  // namespace
 
 void apply_defaults(const ResourceInfo& r, json::value& o) {
@@ -169,6 +179,9 @@ void apply_defaults(const ResourceInfo& r, json::value& o) {
     ensure(o, {"metadata", "labels"});
     if (!find(o, {"metadata", "labels"})->is_object()) ensure(o, {"metadata", "labels"}).emplace_object();
     ensure(o, {"metadata", "labels", "kubernetes.io/metadata.name"}) = get_string(o, {"metadata", "name"});
+  } else if (k == "LimitRange") {
+    if (auto* limits = list_at(o, {"spec", "limits"}))
+      for (auto& item : *limits) limit_range_defaults(item);
   } else if (k == "PersistentVolumeClaim") {
     fill(o, {"spec", "volumeMode"}, "Filesystem");
   }

@@ -9,6 +9,23 @@
 
 namespace oddjob::devcluster {
 
+namespace {
+
+// By its name; the empty name means the only one.
+bool has_container(const json::value& pod, std::string_view name) {
+  if (name.empty()) {
+    const auto* list = find_array(pod, {"spec", "containers"});
+    return list != nullptr && list->size() == 1;
+  }
+  for (const auto* key : {"containers", "initContainers"})
+    if (const auto* list = find_array(pod, {"spec", key}))
+      for (const auto& c : *list)
+        if (get_string(c, {"name"}) == name) return true;
+  return false;
+}
+
+}  // namespace
+
 struct Node::Impl {
   net::Loop& loop;
   std::shared_ptr<NodeParts> parts;
@@ -105,6 +122,8 @@ net::Task<Result<>> Node::logs(std::string ns, std::string pod, LogRequest reque
   const auto bad = [](std::string message) { return fail(Errc::invalid_argument, "BadRequest", std::move(message)); };
   const auto object = impl_->parts->registry.storage().get("/pods", ns, pod);
   if (!object) co_return fail(Errc::not_found, "NotFound", fmt::format("pods \"{}\" not found", pod));
+  // Nobody to ask yet: a real API server answers with nothing, and no error.
+  if (get_string(*object, {"spec", "nodeName"}).empty() && has_container(*object, request.container)) co_return Result<>{};
   const auto found = impl_->workers.find(get_string(*object, {"metadata", "uid"}));
   const auto worker = found == impl_->workers.end() ? nullptr : found->second;
   std::string name = request.container;
@@ -120,11 +139,7 @@ net::Task<Result<>> Node::logs(std::string ns, std::string pod, LogRequest reque
   }
   auto* container = worker ? worker->find_container(name) : nullptr;
   if (container == nullptr) {
-    bool declared = false;
-    for (const auto* key : {"containers", "initContainers"})
-      if (const auto* list = find_array(*object, {"spec", key}))
-        for (const auto& c : *list) declared = declared || get_string(c, {"name"}) == name;
-    if (declared) co_return bad(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: ContainerCreating", name, pod));
+    if (has_container(*object, name)) co_return bad(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: ContainerCreating", name, pod));
     co_return bad(fmt::format("container {} is not valid for pod {}", name, pod));
   }
   int attempt = container->restarts;

@@ -18,19 +18,6 @@ Quantity::Int milli_of(const json::value& v) {
   return q ? q->milli : 0;
 }
 
-std::string text_of(Quantity::Int milli) {
-  auto n = static_cast<std::int64_t>(milli);
-  if (n % 1000 != 0) return fmt::format("{}m", n);
-  n /= 1000;
-  std::string_view suffix;
-  for (const auto* next : {"Ki", "Mi", "Gi", "Ti"}) {
-    if (n < 1024 || n % 1024 != 0) break;
-    n /= 1024;
-    suffix = next;
-  }
-  return fmt::format("{}{}", n, suffix);
-}
-
 // What one object takes of each resource that a quota can name.
 Amounts taken_by(const ResourceInfo& r, const json::value& o) {
   Amounts out;
@@ -52,6 +39,32 @@ Amounts taken_by(const ResourceInfo& r, const json::value& o) {
 }
 
 }  // namespace
+
+std::string format_quantity(Quantity::Int milli) {
+  auto n = static_cast<std::int64_t>(milli);
+  if (n % 1000 != 0) return fmt::format("{}m", n);
+  n /= 1000;
+  std::string_view suffix;
+  for (const auto* next : {"Ki", "Mi", "Gi", "Ti"}) {
+    if (n < 1024 || n % 1024 != 0) break;
+    n /= 1024;
+    suffix = next;
+  }
+  return fmt::format("{}{}", n, suffix);
+}
+
+json::value quota_status(const Storage& storage, const std::vector<const ResourceInfo*>& resources, const json::value& quota) {
+  const auto* hard = find_object(quota, {"spec", "hard"});
+  if (hard == nullptr) return json::object{};
+  Amounts taken;
+  for (const auto* r : resources)
+    if (r->namespaced && !r->custom)
+      for (const auto& o : storage.list(r->key(), get_string(quota, {"metadata", "namespace"})))
+        for (const auto& [what, amount] : taken_by(*r, *o)) taken[what] += amount;
+  json::object used;
+  for (const auto& [key, limit] : *hard) used[key] = format_quantity(taken[std::string(key)]);
+  return json::object{{"hard", *hard}, {"used", std::move(used)}};
+}
 
 Result<> check_quota(const Storage& storage, const ResourceInfo& r, std::string_view ns, const json::value& object) {
   for (const auto& quota : storage.list("/resourcequotas", ns)) {
@@ -80,9 +93,9 @@ Result<> check_quota(const Storage& storage, const ResourceInfo& r, std::string_
         counted = true;
       }
       if (used[resource] + at->second <= milli_of(limit)) continue;
-      asked.push_back(fmt::format("{}={}", resource, text_of(at->second)));
-      had.push_back(fmt::format("{}={}", resource, text_of(used[resource])));
-      limits.push_back(fmt::format("{}={}", resource, text_of(milli_of(limit))));
+      asked.push_back(fmt::format("{}={}", resource, format_quantity(at->second)));
+      had.push_back(fmt::format("{}={}", resource, format_quantity(used[resource])));
+      limits.push_back(fmt::format("{}={}", resource, format_quantity(milli_of(limit))));
     }
     if (!missing.empty()) return refuse(fmt::format("failed quota: {}: must specify {}", name, join(missing, ",")));
     if (!asked.empty()) return refuse(fmt::format("exceeded quota: {}, requested: {}, used: {}, limited: {}", name, join(asked, ","), join(had, ","), join(limits, ",")));

@@ -103,6 +103,8 @@ struct Registry::Impl {
       // "default" may be a moment younger than its namespace.
       if (account != "default" && !storage.get("/serviceaccounts", ns, account))
         return fail(Errc::forbidden, "Forbidden", fmt::format("pods \"{}\" is forbidden: error looking up service account {}/{}: serviceaccount \"{}\" not found", name, ns, account, account));
+      OJ_CHECK(check_limits(storage, ns, o));
+      OJ_CHECK(check_pod_security(storage, ns, o));
     }
     if (r.namespaced && !r.custom) return check_quota(storage, r, ns, o);
     return {};
@@ -179,6 +181,7 @@ Result<json::value> Registry::create(const ResourceInfo& r, std::string_view ns,
   ensure(o, {"kind"}) = r.kind;
   ensure(o, {"apiVersion"}) = r.group.empty() ? r.version : r.group + "/" + r.version;
   apply_defaults(r, o);
+  if (r.kind == "Pod" && !r.custom) admit_pod(impl_->storage, ns, o);
   if (const auto causes = validate_object(r, o, nullptr); !causes.empty()) return fail(invalid(r, name, causes));
   OJ_CHECK(impl_->check_custom(r, name, o));
   OJ_CHECK(impl_->admit(r, ns, name, o));

@@ -234,6 +234,10 @@ TEST_F(Pods, OneThatFitsNowhereIsUnschedulableInConditionAndEvents) {
   });
   EXPECT_EQ(get_string(seen, {"status", "phase"}), "Pending");
   EXPECT_TRUE(event_about("nowhere", "FailedScheduling"));
+  // No node to ask: its log is empty, also followed, and that is no error and no end of it.
+  kube::LogOptions o;
+  o.follow = true;
+  EXPECT_EQ(log_of("nowhere", o), "");
 }
 
 TEST_F(Pods, AJobWhosePodsAreRefusedSaysSoInItsEvents) {

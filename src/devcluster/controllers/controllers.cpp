@@ -54,6 +54,9 @@ struct Controllers::Impl {
         for (const auto& budget : registry.storage().list("policy/poddisruptionbudgets", item.name_space))
           push({"policy/poddisruptionbudgets", item.name_space, std::string(get_string(*budget, {"metadata", "name"}))});
     }
+    if (!item.name_space.empty() && e.resource != "/resourcequotas" && e.resource != "/events")
+      for (const auto& quota : registry.storage().list("/resourcequotas", item.name_space))
+        push({"/resourcequotas", item.name_space, std::string(get_string(*quota, {"metadata", "name"}))});
     // Content of a namespace that ends: it wants to know when it is empty.
     if (e.type == WatchEvent::Type::deleted && !item.name_space.empty()) push({"/namespaces", "", item.name_space});
   }
@@ -69,6 +72,7 @@ struct Controllers::Impl {
     if (!current) return std::nullopt;
     if (item.resource == "/pods") release_orphaned_pod(registry, *current);
     if (item.resource == "/namespaces") sync_namespace(registry, *current);
+    if (item.resource == "/resourcequotas") sync_quota(registry, *current);
     if (item.resource == "/persistentvolumeclaims") sync_claim(registry, *current);
     if (item.resource == "apps/deployments") return sync_deployment(registry, *current);
     if (item.resource == "apps/replicasets") return sync_replica_set(registry, *current);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/text.hpp"
+#include "devcluster/rules.hpp"
 
 namespace oddjob::devcluster {
 
@@ -117,6 +118,10 @@ void sync_namespace(Registry& registry, const json::value& ns) {
     ensure(o, {"spec", "finalizers"}) = json::array();
     return true;
   });
+}
+
+void sync_quota(Registry& registry, const json::value& quota) {
+  write_status(registry, *registry.find("", "resourcequotas"), quota, quota_status(registry.storage(), registry.all(), quota));
 }
 
 void sync_claim(Registry& registry, const json::value& claim) {

@@ -50,6 +50,7 @@ void release_orphaned_pod(Registry& registry, const json::value& pod);
 Again sync_disruption_budget(Registry& registry, const json::value& budget);
 void sync_namespace(Registry& registry, const json::value& ns);
 void sync_claim(Registry& registry, const json::value& claim);
+void sync_quota(Registry& registry, const json::value& quota);
 // Finalizers foregroundDeletion and orphan, and dependents whose owner is gone.
 void collect_garbage(Registry& registry, const ResourceInfo& r, const json::value& object);
 void collect_dependents(Registry& registry, std::string_view owner_uid, std::string_view ns);

@@ -47,6 +47,9 @@ struct Mount {
 Result<std::vector<Mount>> prepare_mounts(Storage& storage, const NodeOptions& options, const std::filesystem::path& base,
                                           const json::value& pod, const json::value& container);
 
+// What the kubelet says of an emptyDir volume that holds more than its sizeLimit; empty: none does.
+std::string overfull_volume(const std::filesystem::path& base, const json::value& pod);
+
 // argv of the process to start: under bubblewrap or plain. `argv[0]` is looked
 // up in the container's PATH first; error "StartError" as runc words it. `root`: the
 // files of the image, which are all that the process sees; empty: those of the machine.

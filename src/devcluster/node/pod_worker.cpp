@@ -86,6 +86,11 @@ std::string misfit(const json::value& pod) {
   return {};
 }
 
+bool has_size_limit(const json::value& pod) {
+  const auto* volumes = find_array(pod, {"spec", "volumes"});
+  return volumes != nullptr && std::ranges::any_of(*volumes, [](const auto& v) { return find(v, {"emptyDir", "sizeLimit"}) != nullptr; });
+}
+
 }  // namespace
 
 PodWorker::PodWorker(std::shared_ptr<NodeParts> node, const json::value& pod)
@@ -480,6 +485,7 @@ net::Task<> PodWorker::run(std::shared_ptr<PodWorker> self, net::Loop& loop) {
   w.write_status();
   const auto started = std::chrono::steady_clock::now();
   const auto deadline = get_int(w.first_, {"spec", "activeDeadlineSeconds"});
+  const bool measured = has_size_limit(w.first_);
   std::size_t next = 0;   // the first container that was not started yet
   for (;;) {
     const auto ticket = w.changed_.ticket();
@@ -497,13 +503,20 @@ net::Task<> PodWorker::run(std::shared_ptr<PodWorker> self, net::Loop& loop) {
     const auto phase = w.phase();
     const bool over = phase == "Succeeded" || phase == "Failed";
     const bool late = deadline && std::chrono::steady_clock::now() - started > std::chrono::seconds(*deadline);
-    if (w.deleted() || over || late) {
+    const auto overfull = measured && !over && !late ? overfull_volume(w.folder_ / "volumes", w.first_) : std::string{};
+    if (w.deleted() || over || late || !overfull.empty()) {
       const auto now = w.pod();
       auto grace = std::chrono::seconds(get_int(w.first_, {"spec", "terminationGracePeriodSeconds"}).value_or(30));
       if (now && w.deleted()) grace = std::chrono::seconds(get_int(*now, {"metadata", "deletionGracePeriodSeconds"}).value_or(grace.count()));
       if (late && !over && !w.deleted()) {
         w.fail_reason_ = "DeadlineExceeded";
         w.fail_message_ = "Pod was active on the node longer than the specified deadline";
+      }
+      if (!overfull.empty() && !w.deleted()) {
+        w.fail_reason_ = "Evicted";
+        w.fail_message_ = overfull;
+        w.event("Warning", "Evicted", overfull);
+        grace = std::chrono::seconds(0);
       }
       if (!now) grace = std::chrono::seconds(0);
       co_await w.wind_down(grace);
@@ -512,7 +525,7 @@ net::Task<> PodWorker::run(std::shared_ptr<PodWorker> self, net::Loop& loop) {
       w.write_status();
       break;
     }
-    co_await w.changed_.wait_beyond(ticket, deadline ? Duration(500) : Duration(std::chrono::hours(1)));
+    co_await w.changed_.wait_beyond(ticket, deadline || measured ? Duration(500) : Duration(std::chrono::hours(1)));
   }
   // Its log stays readable until the pod is deleted.
   while (!w.deleted() && !w.node_->stopping) {

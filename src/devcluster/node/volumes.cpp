@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/digest.hpp"
+#include "core/quantity.hpp"
 #include "core/text.hpp"
 #include "devcluster/node/container.hpp"
 
@@ -11,6 +12,9 @@ namespace oddjob::devcluster {
 namespace {
 
 namespace fs = std::filesystem;
+
+// More are not looked at: measuring must not hold the loop up.
+constexpr std::size_t kMaxMeasuredFiles = 10000;
 
 std::unexpected<Error> config_error(std::string message) { return fail(Errc::failed_precondition, "CreateContainerConfigError", std::move(message)); }
 
@@ -61,7 +65,7 @@ Result<> fill_from(Storage& storage, std::string_view ns, const json::value& sou
 std::string labels_file(const json::value& pod, std::string_view field) {
   std::string out;
   if (const auto* map = find_object(pod, {"metadata", field}))
-    for (const auto& [key, value] : *map) out += fmt::format("{}={}\n", std::string_view(key), json::serialize(value));
+    for (const auto& [key, value] : *map) out += fmt::format("{}{}={}", out.empty() ? "" : "\n", std::string_view(key), json::serialize(value));
   return out;
 }
 
@@ -145,6 +149,28 @@ Result<std::vector<Mount>> prepare_mounts(Storage& storage, const NodeOptions& o
     out.push_back(std::move(m));
   }
   return out;
+}
+
+std::string overfull_volume(const fs::path& base, const json::value& pod) {
+  const auto* volumes = find_array(pod, {"spec", "volumes"});
+  if (volumes == nullptr) return {};
+  for (const auto& v : *volumes) {
+    const auto limit_text = get_string(v, {"emptyDir", "sizeLimit"});
+    const auto limit = parse_quantity(limit_text);
+    if (limit_text.empty() || !limit || limit->milli == 0) continue;
+    const auto name = get_string(v, {"name"});
+    std::error_code error;
+    std::uintmax_t used = 0;
+    std::size_t files = 0;
+    // The pod writes while this reads: what goes meanwhile is skipped.
+    for (fs::recursive_directory_iterator at(base / name, fs::directory_options::skip_permission_denied, error), end; !error && at != end && files < kMaxMeasuredFiles;
+         at.increment(error), ++files) {
+      std::error_code ignored;
+      if (at->is_regular_file(ignored)) used += at->file_size(ignored);
+    }
+    if (static_cast<Quantity::Int>(used) * 1000 > limit->milli) return fmt::format("Usage of EmptyDir volume \"{}\" exceeds the limit \"{}\". ", name, limit_text);
+  }
+  return {};
 }
 
 }  // namespace oddjob::devcluster

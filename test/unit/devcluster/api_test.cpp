@@ -262,8 +262,8 @@ TEST_F(ApiTest, ManyDeploymentsAreMadeAndListedQuickly) {
   EXPECT_EQ(find_array(get("/apis/apps/v1/deployments").body, {"items"})->size(), static_cast<std::size_t>(kMany));
   const auto listed = std::chrono::steady_clock::now();
   // Bounds with much room: they catch what is quadratic, not a slow machine.
-  EXPECT_LT(made - start, std::chrono::seconds(20));
-  EXPECT_LT(listed - made, std::chrono::seconds(3));
+  EXPECT_LT(made - start, std::chrono::seconds(90));
+  EXPECT_LT(listed - made, std::chrono::seconds(15));
 }
 
 }  // namespace

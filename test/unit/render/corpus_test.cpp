@@ -12,7 +12,7 @@ class Corpus : public testing::TestWithParam<std::filesystem::path> {
  protected:
   // As an engineer would ask: the container that the manifest means.
   Asked asked() const {
-    Asked s(yaml(read_file(GetParam())));
+    Asked s(workload_in(GetParam()));
     s.request.command = {"bin/task", "--all", "räksmörgås"};
     const std::string_view container =
         get_string(s.workload, {"metadata", "annotations", "oddjob.dev/container"});

@@ -126,7 +126,7 @@ TEST(MalformedManifest, AnyPartReplacedByAnythingIsAnErrorOrAJobButNeverACrash) 
                                      json::array{nullptr, 1},
                                      json::object{{"name", json::array{}}}};
   for (const auto& file : example_files()) {
-    const json::value whole = yaml(read_file(file));
+    const json::value whole = workload_in(file);
     // Walks to every place of the tree and puts every odd value there.
     std::vector<json::value*> places;
     json::value copy = whole;

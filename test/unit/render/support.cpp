@@ -39,7 +39,7 @@ std::vector<std::filesystem::path> example_files() {
   return out;
 }
 
-json::value example(std::string_view file_name) { return yaml(read_file(kExamples / file_name)); }
+json::value example(std::string_view file_name) { return workload_in(kExamples / file_name); }
 
 json::value deployment(std::string_view pod, std::string_view metadata) {
   json::value w = yaml(R"(

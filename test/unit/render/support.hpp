@@ -21,6 +21,12 @@ inline json::value yaml(std::string_view text) {
 }
 
 std::string read_file(const std::filesystem::path& path);
+// The workload of a manifest: its first document.
+inline json::value workload_in(const std::filesystem::path& path) {
+  auto parsed = parse_yaml_documents(read_file(path), path.filename().string());
+  EXPECT_TRUE(parsed && !parsed->empty()) << path;
+  return parsed && !parsed->empty() ? parsed->front() : json::value();
+}
 // The manifests of examples/workloads, by file name.
 std::vector<std::filesystem::path> example_files();
 json::value example(std::string_view file_name);
