@@ -21,8 +21,13 @@ net::Task<Answer> dry_run(Exchange& x, RunRequest request) {
   json::array warnings(r.warnings.begin(), r.warnings.end());
   for (const auto& w : result.server_warnings) warnings.emplace_back(w);
   json::object body{
-      {"job", r.job},       {"report", render::report_json(r)}, {"warnings", std::move(warnings)},
-      {"digest", r.digest}, {"container", r.container},         {"image", r.image}};
+      {"job", r.job},
+      {"report", render::report_json(r)},
+      {"warnings", std::move(warnings)},
+      {"denials", json::array(result.denials.begin(), result.denials.end())},
+      {"digest", r.digest},
+      {"container", r.container},
+      {"image", r.image}};
   co_return json_response(200, body);
 }
 

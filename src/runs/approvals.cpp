@@ -209,7 +209,7 @@ net::Task<Result<Run>> Engine::Impl::approve(Ptr self, Caller caller, std::strin
     if (complete) {
       x.state = RunState::starting;
       x.progress.clear();
-      r->waiting_since = self->now();
+      r->waiting_since = self->wait_now();
     }
     json::object detail = identified(caller);
     detail["digest"] = digest;

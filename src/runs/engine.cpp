@@ -50,6 +50,8 @@ Engine::Impl::Impl(net::Loop& l, kube::Client& c, store::Store& s, net::Blocking
       db(d),
       options(std::move(o)),
       clock(options.clock != nullptr ? options.clock : &system_clock()),
+      began(clock->now()),
+      began_steady(clock->steady()),
       facts(c, kFactsKeep) {
   template_watch = std::make_shared<TemplateWatch>(client, *clock, options.namespaces);
 }
@@ -126,7 +128,7 @@ void Engine::Impl::add(Run run) {
   auto r = std::make_shared<ActiveRun>();
   r->values_lost = had_secret_env(run.request);
   r->recovered = true;
-  r->waiting_since = now();
+  r->waiting_since = wait_now();
   r->progress = run.progress;
   r->run = std::move(run);
   adopt(std::move(r));

@@ -55,7 +55,8 @@ struct SubmitResult {
 };
 struct DryRunResult {
   render::Rendered rendered;
-  std::vector<std::string> server_warnings;  // what the server-side dry runs said
+  std::vector<std::string> server_warnings;
+  std::vector<std::string> denials;  // why the API server would refuse the Job or its pod, in its words
 };
 
 struct WorkloadInfo {

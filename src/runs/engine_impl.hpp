@@ -46,6 +46,7 @@ struct ActiveRun {
   std::chrono::steady_clock::time_point progress_since{}, progress_stored{}, looked{}, events_at{};
   int event_polls = 0;
   bool polling_events = false;
+  std::optional<std::chrono::steady_clock::time_point> forbidden_since;
   Duration backoff{};
 };
 using RunPtr = std::shared_ptr<ActiveRun>;
@@ -63,6 +64,11 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   void retire(const RunPtr& r);
   [[nodiscard]] RunPtr find(std::string_view run_id) const;
   [[nodiscard]] Time now() const { return clock->now(); }
+  // What waits are measured by: the clock as it was at the start, and from there on the time that
+  // has passed. So a clock that is set neither ends a wait nor prolongs it.
+  [[nodiscard]] Time wait_now() const {
+    return began + std::chrono::floor<Time::duration>(clock->steady() - began_steady);
+  }
 
   // ---- templates.cpp
   using TemplatePtr = std::shared_ptr<const templates::JobTemplate>;  // null: a free command
@@ -173,6 +179,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   net::BlockingPool& db;
   EngineOptions options;
   const Clock* clock;
+  const Time began;
+  const std::chrono::steady_clock::time_point began_steady;
   Facts facts;
 
   std::map<std::string, RunPtr, std::less<>> active;

@@ -15,10 +15,16 @@ constexpr std::size_t kMaxTail = 1U << 20U;
 constexpr auto kStatusLag = std::chrono::seconds(2);
 constexpr auto kGoneLag = std::chrono::seconds(10);
 constexpr auto kRefusedFor = std::chrono::seconds(3);
+constexpr auto kAwayFor = std::chrono::minutes(15);
 constexpr int kStopTries = 3;
 
 Duration since(std::chrono::steady_clock::time_point t) {
   return std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now() - t);
+}
+
+// The API server itself could not be asked, or has no time: that says nothing of the log.
+bool unreached(const Error& e) {
+  return e.code.starts_with("http.") || e.kind == Errc::rate_limited;
 }
 
 }  // namespace
@@ -30,7 +36,7 @@ struct LogFollower::Reading {
   bool clean_end = false;  // the last stream that followed came to an orderly end
   bool told_forbidden = false;
   int notes = 0;
-  std::optional<Steady::time_point> missing_since, refused_since;
+  std::optional<Steady::time_point> missing_since, refused_since, away_since;
   Duration backoff{};
 };
 
@@ -376,6 +382,13 @@ net::Task<LogFollower::Next> LogFollower::open_failed(Ptr self, std::shared_ptr<
   }
   if (error.kind == Errc::forbidden && !std::exchange(r->told_forbidden, true))
     spdlog::warn("log of run {} cannot be read: {}", self->options_.run_id, error.message);
+  if (!unreached(error)) {
+    r->away_since.reset();
+  } else {
+    if (!r->away_since) r->away_since = now;
+    // It still has the log when it is back: its silence meanwhile is not the log's.
+    if (state != PodState::running && since(*r->away_since) < kAwayFor) self->ended_since_ = now;
+  }
   if (state != PodState::running) {
     const bool refused = error.kind == Errc::invalid_argument;
     if (refused && !r->refused_since) r->refused_since = now;

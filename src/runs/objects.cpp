@@ -99,6 +99,15 @@ std::optional<Time> deletion_asked_at(const json::value& object) {
   return *at - std::chrono::seconds(std::clamp<std::int64_t>(grace, 0, 1LL << 31));
 }
 
+void keep_first_deletion(json::value& pod, const json::value& before) {
+  const auto first = deletion_asked_at(before);
+  const auto now = deletion_asked_at(pod);
+  if (!first || !now || *now <= *first) return;
+  for (const std::string_view key : {"deletionTimestamp", "deletionGracePeriodSeconds"}) {
+    if (const auto* v = find(before, {"metadata", key})) ensure(pod, {"metadata", key}) = *v;
+  }
+}
+
 const json::value* condition(const json::value& object, std::string_view type) noexcept {
   const auto* all = find_array(object, {"status", "conditions"});
   if (all == nullptr) return nullptr;

@@ -22,6 +22,9 @@ bool owned_by(const json::value& pod, std::string_view uid) noexcept;
 bool being_deleted(const json::value& object) noexcept;
 // When the deletion was asked for: deletionTimestamp less the grace period.
 std::optional<Time> deletion_asked_at(const json::value& object);
+// Keeps in `pod` the deletion of its earlier state `before`, if that was asked for earlier: once the
+// containers have ended, the kubelet deletes the pod once more, which moves the time behind their end.
+void keep_first_deletion(json::value& pod, const json::value& before);
 
 // The condition with this type, nullptr where there is none.
 const json::value* condition(const json::value& object, std::string_view type) noexcept;

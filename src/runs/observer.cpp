@@ -58,7 +58,7 @@ void Engine::Impl::saw_job(const RunPtr& r, const json::value& job) {
 void Engine::Impl::saw_no_job(const RunPtr& r) {
   if (r->job != Observation::Job::absent) {
     r->pods_listed = false;
-    r->job_gone_since = now();
+    r->job_gone_since = wait_now();
   }
   r->job = Observation::Job::absent;
   touched(r);
@@ -70,8 +70,12 @@ void Engine::Impl::saw_pod(const RunPtr& r, const json::value& pod, bool gone) {
   const std::string uid(uid_of(pod));
   if (uid.empty()) return;
   const auto it = r->pods.find(uid);
-  if (it == r->pods.end() || version_of(pod) == 0 || version_of(pod) >= version_of(it->second)) {
+  if (it == r->pods.end()) {
     r->pods[uid] = reduce_pod(pod);
+  } else if (version_of(pod) == 0 || version_of(pod) >= version_of(it->second)) {
+    json::value fresh = reduce_pod(pod);
+    keep_first_deletion(fresh, it->second);
+    it->second = std::move(fresh);
   }
   if (gone) r->gone_pods.insert(uid);
   touched(r);
@@ -144,6 +148,10 @@ net::Task<Result<>> Engine::Impl::look(Ptr self, RunPtr r) {
     r->job = Observation::Job::foreign;
   }
   if (r->run.job_uid.empty()) co_return Result<>();  // no pod before that
+  // Only what was known before the list was asked for can be missing from it: a watch tells of
+  // new pods while the answer is on its way.
+  std::vector<std::string> known;
+  for (const auto& [uid, pod] : r->pods) known.push_back(uid);
   kube::ListOptions options;
   options.name_space = ns;
   options.label_selector = std::string(names::kRunIdLabel) + "=" + r->run.id;
@@ -155,8 +163,8 @@ net::Task<Result<>> Engine::Impl::look(Ptr self, RunPtr r) {
     there.emplace(uid_of(pod));
     self->saw_pod(r, pod, false);
   }
-  for (const auto& [uid, pod] : r->pods) {
-    if (!there.contains(uid)) r->gone_pods.insert(uid);
+  for (auto& uid : known) {
+    if (!there.contains(uid)) r->gone_pods.insert(std::move(uid));
   }
   r->pods_listed = true;
   self->touched(r);

@@ -388,7 +388,7 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   run = std::move(created->run);
   r->request = std::move(request);
   r->job = Observation::Job::absent;  // its name was not known to anybody before
-  r->waiting_since = now;
+  r->waiting_since = self->wait_now();
   SubmitResult result{run, false};
   if (self->options.on_record) self->options.on_record();
   if (!self->stopping) self->adopt(std::move(r));
@@ -428,13 +428,18 @@ net::Task<Result<DryRunResult>> Engine::Impl::dry_run(Ptr self, Caller caller, R
       self->loop, "runs.dry_run", self->client.create(kube::resources::pods, ns, std::move(pod), dry));
   const auto job_made = co_await job_try.wait();
   const auto pod_made = co_await pod_try.wait();
-  if (!*job_made) out.server_warnings.push_back("the Job would be refused: " + job_made->error().message);
+  const auto tell = [&out](std::string_view what, const Error& e, bool denied) {
+    if (denied) {
+      out.denials.push_back(fmt::format("{} would be refused: {}", what, e.message));
+    } else {
+      out.server_warnings.push_back(fmt::format("{} could not be tried: {}", what, e.message));
+    }
+  };
+  if (!*job_made) tell("the Job", job_made->error(), final_create_error(job_made->error()));
   if (!*pod_made) {
     const Error& e = pod_made->error();
     // OddJob itself makes no pods, and so may lack the permission to try.
-    out.server_warnings.push_back(
-        (e.code == "kube.forbidden" ? "the pod could not be tried: " : "the pod would be refused: ") +
-        e.message);
+    tell("the pod", e, e.code != "kube.forbidden" && final_create_error(e));
   }
   co_return out;
 }

@@ -22,6 +22,7 @@ constexpr auto kProgressStands = std::chrono::milliseconds(250);
 constexpr auto kProgressPause = std::chrono::seconds(1);
 // Without a healthy watch, the API server is asked so often.
 constexpr auto kLookInterval = std::chrono::seconds(10);
+constexpr auto kForbiddenFor = std::chrono::seconds(5);
 constexpr auto kIdleWait = std::chrono::minutes(5);
 
 Duration left(Steady::time_point until) {
@@ -38,6 +39,17 @@ std::optional<Steady::time_point> events_due(const ActiveRun& r) {
   const auto pause =
       kPauses[std::min<std::size_t>(static_cast<std::size_t>(r.event_polls), kPauses.size() - 1)];
   return std::max(r.events_at, r.looked) + std::chrono::milliseconds(pause);
+}
+
+// An API server that has just started says "forbidden" to everybody until it has read its
+// roles: that is believed when it stands.
+bool believed(ActiveRun& r, const Error& e) {
+  if (e.code != "kube.forbidden") {
+    r.forbidden_since.reset();
+    return true;
+  }
+  if (!r.forbidden_since) r.forbidden_since = Steady::now();
+  return Steady::now() - *r.forbidden_since >= kForbiddenFor;
 }
 
 // Node clocks count in seconds and may be off: never before `low`, never after `high`.
@@ -78,7 +90,7 @@ net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
   while (!self->stopping && !is_final(r->run.state)) {
     const auto seen = r->wake.ticket();
     const auto observation = self->observe(*r);
-    Step step = next_step(r->run, observation, self->now());
+    Step step = next_step(r->run, observation, self->wait_now());
     if (step.action.kind != Kind::none) {
       auto doing = perform(self, r, std::move(step));
       co_await std::move(doing);
@@ -89,7 +101,7 @@ net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
     Steady::time_point until = Steady::now() + kIdleWait;
     if (step.action.deadline) {
       const auto rest =
-          std::max(Duration(1), std::chrono::ceil<Duration>(*step.action.deadline - self->now()));
+          std::max(Duration(1), std::chrono::ceil<Duration>(*step.action.deadline - self->wait_now()));
       until = std::min(until, Steady::now() + rest);
     }
     if (r->run.progress != r->progress) {
@@ -254,8 +266,10 @@ net::Task<> Engine::Impl::create_job(Ptr self, RunPtr r) {
     r->job = Observation::Job::unknown;
     co_return;
   }
-  r->create_error = made.error();
-  if (final_create_error(made.error())) co_return;
+  if (final_create_error(made.error()) && believed(*r, made.error())) {
+    r->create_error = made.error();
+    co_return;
+  }
   spdlog::warn("run {}: making Job {}: {}", r->run.id, r->run.job_name, made.error().message);
   co_await back_off(self, r, "The Job could not be made yet: " + made.error().message);
   r->job = Observation::Job::unknown;  // it may have been made all the same
@@ -393,7 +407,7 @@ net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
   const auto patched = co_await std::move(patching);
   if (patched) {
     r->backoff = Duration{};
-    r->waiting_since = self->now();
+    r->waiting_since = self->wait_now();
     self->saw_job(r, *patched);
     co_return;
   }
@@ -403,7 +417,7 @@ net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
     co_await back_off(self, r, {});
     co_return;
   }
-  if (final_create_error(e)) {
+  if (final_create_error(e) && believed(*r, e)) {
     r->refusal = Error{Errc::forbidden, e.code, "the cluster does not let the Job start: " + e.message, {}};
     co_return;
   }

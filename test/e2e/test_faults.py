@@ -54,6 +54,37 @@ class Nonsense(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class HalfADocument(Nonsense):
+    """It promises a document, and hangs up in the middle of it."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b'{"kind": "Deployment", "metadata": {"name": ')
+        self.close_connection = True
+
+    do_POST = do_GET
+
+
+class NoEnd(Nonsense):
+    """A document that never ends."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        try:
+            self.wfile.write(b'{"kind": "Deployment", "metadata": {"name": "')
+            while True:
+                self.wfile.write(b"x" * (1 << 20))
+        except OSError:
+            self.close_connection = True
+
+    do_POST = do_GET
+
+
 def kubeconfig_for(path, url):
     path.write_text(yaml.safe_dump({
         "apiVersion": "v1", "kind": "Config", "current-context": "x",
@@ -73,6 +104,24 @@ def test_an_api_server_that_answers_html(own_server):
         assert done.code == 125 and "text/html" in done.err, done
         status, _, _ = own_server.api(None).get("/readyz")
         assert status == 503
+        fake.shutdown()
+
+
+@pytest.mark.parametrize("nonsense,words", [(HalfADocument, []), (NoEnd, ["bytes"])])
+def test_an_api_server_whose_documents_have_no_end(own_server, nonsense, words):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), nonsense) as fake:
+        threading.Thread(target=fake.serve_forever, daemon=True).start()
+        path = own_server.folder / "kubeconfig"
+        kubeconfig_for(path, f"http://127.0.0.1:{fake.server_port}")
+        own_server.config["kubernetes"]["kubeconfig"] = str(path)
+        own_server.start()
+        done = own_server.oddjob("ann", "run", "deploy/payments", "--", "true", extra={"ODDJOB_SUBMIT_DEADLINE": "5s"})
+        assert done.code == 125 and f"127.0.0.1:{fake.server_port}" in done.err, done
+        assert all(word in done.err for word in words), done
+        assert own_server.api(None).get("/readyz")[0] == 503
+        with open(f"/proc/{own_server.process.child.pid}/status") as status:
+            peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        assert peak < 1_000_000, f"peak {peak} kB"  # at most 64 MiB of each of the answers under way
         fake.shutdown()
 
 

@@ -66,9 +66,11 @@ net::Task<Result<Submitted>> submit(net::Loop& loop, ApiClient& api, Interrupts&
 
 net::Task<Result<int>> dry_run(ApiClient& api, const Invocation& invocation, json::value body) {
   OJ_CO_TRY(const auto answer, co_await api.call("POST", "/api/v1/runs?dryRun=All", std::move(body)));
+  const auto* denials = find_array(answer, {"denials"});
+  const int code = denials != nullptr && !denials->empty() ? kOwnFailure : 0;
   if (invocation.format() == Format::json || invocation.format() == Format::yaml) {
     print_value(answer, invocation.format());
-    co_return 0;
+    co_return code;
   }
   if (const auto* job = find(answer, {"job"})) write_out(to_yaml(*job));
   std::string notes;
@@ -82,7 +84,10 @@ net::Task<Result<int>> dry_run(ApiClient& api, const Invocation& invocation, jso
       if (w.is_string()) notes += fmt::format("# warning: {}\n", sv(w.get_string()));
   notes += "# dry run: nothing was created\n";
   if (!invocation.quiet) write_err(notes);
-  co_return 0;
+  if (denials != nullptr)
+    for (const auto& d : *denials)
+      if (d.is_string()) write_err(fmt::format("error: {}\n", printable(sv(d.get_string()), 2048)));
+  co_return code;
 }
 
 // A success in a script needs no words, OddJob's own failure always does.

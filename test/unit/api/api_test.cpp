@@ -90,12 +90,14 @@ TEST_F(ApiTest, ADryRunShowsTheJobAndCreatesNothing) {
   script_.dry_run.rendered.container = "app";
   script_.dry_run.rendered.warnings = {"one"};
   script_.dry_run.server_warnings = {"two"};
+  script_.dry_run.denials = {"the pod would be refused"};
   const auto r = post("/api/v1/runs?dryRun=All", kRequest);
   EXPECT_EQ(r.status, 200) << r.body;
   const auto v = body(r);
   EXPECT_EQ(get_string(v, {"job", "kind"}), "Job");
   EXPECT_EQ(get_string(v, {"digest"}), "sha256:1");
   EXPECT_EQ(*find_array(v, {"warnings"}), (json::array{"one", "two"}));
+  EXPECT_EQ(*find_array(v, {"denials"}), (json::array{"the pod would be refused"}));
   EXPECT_EQ(store_->list_runs({}, "", 10)->runs.size(), 0U);
 }
 

@@ -372,8 +372,10 @@ TEST_F(EngineTest, ADryRunSaysWhatTheServerWouldSayAndCreatesNothing) {
   const auto tried = run(engine->dry_run(caller("ann"), request()));
   ASSERT_TRUE(tried) << tried.error().message;
   EXPECT_EQ(get_string(tried->rendered.job, {"kind"}), "Job");
-  ASSERT_EQ(tried->server_warnings.size(), 1U);
-  EXPECT_NE(tried->server_warnings[0].find("PodSecurity"), std::string::npos);
+  EXPECT_TRUE(tried->server_warnings.empty());
+  ASSERT_EQ(tried->denials.size(), 1U);
+  EXPECT_NE(tried->denials[0].find("the pod would be refused: violates PodSecurity"), std::string::npos)
+      << tried->denials[0];
   EXPECT_EQ(cluster.jobs_made, 0);
   EXPECT_TRUE(store_->unfinished_runs()->empty());
 }

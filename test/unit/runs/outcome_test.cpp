@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "fixtures.hpp"
+#include "runs/objects.hpp"
 #include "runs/outcome.hpp"
 
 namespace oddjob::runs {
@@ -29,6 +30,20 @@ struct Case {
   std::optional<int> exit_code = {};
   std::string_view reason = {}, says = {};
 };
+
+TEST(Outcome, TheKubeletsOwnDeletionDoesNotHideTheFirst) {
+  const auto asked = [](std::string_view text) { return json::object{{"metadata", js(text)}}; };
+  const json::value before = asked(kDeleted);
+  json::value pod = asked(R"({"deletionTimestamp": "2026-01-02T03:00:42Z", "deletionGracePeriodSeconds": 0})");
+  keep_first_deletion(pod, before);
+  EXPECT_EQ(deletion_asked_at(pod), deletion_asked_at(before));
+  json::value untouched = asked("{}");
+  keep_first_deletion(untouched, before);
+  EXPECT_FALSE(deletion_asked_at(untouched));
+  json::value first = before;
+  keep_first_deletion(first, pod);
+  EXPECT_EQ(first, before);
+}
 
 TEST(Outcome, IsExact) {
   const std::vector<Case> cases = {
