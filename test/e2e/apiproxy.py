@@ -13,6 +13,8 @@ it sees each request and can wait for the one that a test means:
         proxy.delay, proxy.pace = 0.2, 20_000     # seconds a chunk, bytes a second
         proxy.cut()                               # every connection, now
         proxy.hold(); proxy.pass_on()             # silence: all stay open, nothing passes
+        proxy.busy = True                         # each request is answered as API Priority and Fairness
+                                                  # does: 429, Retry-After; streams that are open go on
         proxy.passed("GET", "/watch"), proxy.seen(b'"code":410')
 """
 
@@ -29,6 +31,8 @@ import yaml
 
 REQUEST = re.compile(rb"^(GET|POST|PUT|PATCH|DELETE) (\S+) HTTP/1\.1\r\n")
 CHUNK = 64 << 10
+BUSY = (b'{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"too many requests, please try '
+        b'again later","reason":"TooManyRequests","code":429}')
 
 
 class Trap:
@@ -60,8 +64,8 @@ class ApiProxy:
         self._outward.set_alpn_protocols(["http/1.1"])
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.server = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
-        self.delay, self.pace = 0.0, 0
-        self.requests = []
+        self.delay, self.pace, self.busy = 0.0, 0, False
+        self.requests, self.refused = [], 0
         self._wanted, self._seen = set(), set()
         self._traps, self._pairs, self._lock = [], set(), threading.Lock()
         self._open = threading.Event()
@@ -145,7 +149,7 @@ class ApiProxy:
         pending = []
         answers = threading.Thread(target=self._pump, args=(upstream, client, lambda d: self._answer(d, pending, client)), daemon=True)
         answers.start()
-        self._pump(client, upstream, lambda d: self._request(d, pending))
+        self._pump(client, upstream, lambda d: self._request(d, pending, client))
         answers.join()
         with self._lock:
             self._pairs.discard(pair)
@@ -162,10 +166,15 @@ class ApiProxy:
         _close(source)
         _close(sink)
 
-    def _request(self, data, pending):
+    def _request(self, data, pending, client):
         head = REQUEST.match(data)
         if not head:
             return False
+        if self.busy:
+            self.refused += 1
+            client.sendall(b"HTTP/1.1 429 Too Many Requests\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
+                           b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BUSY) + BUSY)
+            return True
         method, target = head.group(1).decode(), urllib.parse.unquote(head.group(2).decode())
         self.requests.append((method, target))
         with self._lock:

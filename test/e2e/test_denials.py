@@ -51,6 +51,12 @@ def namespace(real_cluster, request):
             # Until the controller has counted, the API server says that it does not know yet.
             eventually(lambda: all("used" in q.get("status", {}) for q in real_cluster.get("quota", namespace=name)["items"]),
                        "the quota is counted")
+        if LIMITS in objects:
+            # Admission reads it from a cache of its own.
+            large = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "large"}, "spec": {"containers": [
+                {"name": "c", "image": "example.org/x:1", "resources": resources("1m", "1Gi")}]}})
+            eventually(lambda: "maximum memory" in real_cluster.kubectl(
+                "-n", name, "create", "--dry-run=server", "-f", "-", stdin=large).err, "the limits are in force")
         return name
     yield make
     for name in made:

@@ -140,53 +140,25 @@ def test_etcd_is_compacted_under_a_watch(place):
         assert proxy.seen(b'"code":410'), "the API server told a watch that it is too old"
 
 
-APF = [
-    {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "PriorityLevelConfiguration",
-     "metadata": {"name": "nothing-for-oddjob"},
-     "spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 0, "lendablePercent": 0, "borrowingLimitPercent": 0,
-                                             "limitResponse": {"type": "Reject"}}}},
-    {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": "nothing-for-oddjob"},
-     "spec": {"matchingPrecedence": 2, "priorityLevelConfiguration": {"name": "nothing-for-oddjob"},
-              "rules": [{"subjects": [{"kind": "ServiceAccount", "serviceAccount": {"namespace": "oddjob", "name": "oddjob"}}],
-                         "resourceRules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"], "namespaces": ["*"],
-                                            "clusterScope": True}]}]}},
-]
-
-
-@pytest.fixture
-def starved(place):
-    """The API server has no time for OddJob's service account, until lifted."""
-    def answer():
-        return place.cluster.kubectl("-n", place.namespace, "get", "jobs", kubeconfig=place.kubeconfig)
-
-    def starve():
-        place.cluster.apply(*APF)
-        eventually(lambda: "too many requests" in answer().err.lower(), "requests are rejected", 120, 0.2)
-
-    def lift():
-        place.cluster.kubectl("delete", "--ignore-not-found", "flowschema", "nothing-for-oddjob")
-        eventually(lambda: answer().code == 0, "requests are served again", 120, 0.2)
-        place.cluster.kubectl("delete", "--ignore-not-found", "prioritylevelconfiguration", "nothing-for-oddjob")
-    yield starve, lift
-    lift()
-
-
-def test_the_api_server_has_no_time_for_us(place, starved):
-    starve, lift = starved
-    server = place.server()
-    run = place.detach(server, SCRIPT, mark="first")
-    place.speaking(server, run, len(LINES))
-    starve()
-    done = server.oddjob("ann", "run", "-n", place.namespace, "deploy/w", "--", *place.command("true", "refused"),
-                         extra={"ODDJOB_SUBMIT_DEADLINE": "5s"})
-    assert done.code == 125 and "too many requests" in done.err.lower(), done
-    place.witness.open("end")
-    waiting = place.attach(server, "exit 4", mark="second")  # it asks until it is let in
-    eventually(lambda: place.witness.starts("refused") == 0 and waiting.poll() is None, "it waits")
-    lift()
-    assert waiting.wait(240) == 4, waiting.stderr.read()
-    place.check(server, run, mark="first", state="failed", exit_code=3, log=LOG)
-    place.check(server, place.newest(server), mark="second", state="failed", exit_code=4)
-    assert place.witness.starts("refused") == 0
-    story = json.loads(server.oddjob("root", "audit", "list", "-o", "json").out)["items"]
-    assert sum(e["type"] == "run.requested" for e in story) == 2, "what was never let in is no run"
+def test_the_api_server_has_no_time_for_us(place):
+    """429, as API Priority and Fairness answers. What is open already goes on."""
+    with ApiProxy(place.cluster) as proxy:
+        server = place.server(proxy.kubeconfig(place.kubeconfig))
+        run = place.detach(server, SCRIPT, mark="first")
+        place.speaking(server, run, len(LINES))
+        proxy.busy = True
+        done = server.oddjob("ann", "run", "-n", place.namespace, "deploy/w", "--", *place.command("true", "refused"),
+                             extra={"ODDJOB_SUBMIT_DEADLINE": "5s"}, seconds=120)
+        assert done.code == 125 and "too many requests" in done.err.lower(), done
+        place.witness.open("end")
+        before = proxy.refused
+        waiting = place.attach(server, "exit 4", mark="second")  # it asks until it is let in
+        eventually(lambda: proxy.refused > before + 1 and waiting.poll() is None, "it asks again and again")
+        proxy.busy = False
+        out, err = waiting.communicate(timeout=240)
+        assert waiting.returncode == 4, err
+        place.check(server, run, mark="first", state="failed", exit_code=3, log=LOG)
+        place.check(server, place.newest(server), mark="second", state="failed", exit_code=4)
+        assert place.witness.starts("refused") == 0
+        story = json.loads(server.oddjob("root", "audit", "list", "-o", "json").out)["items"]
+        assert sum(e["type"] == "run.requested" for e in story) == 2, "what was never let in is no run"
