@@ -68,7 +68,8 @@ void Metrics::duration(std::string_view route, std::chrono::steady_clock::durati
 void Metrics::stream_opened() { impl_->streams.Increment(); }
 void Metrics::stream_closed() { impl_->streams.Decrement(); }
 
-std::string Metrics::text(const runs::Engine::Stats& stats, bool ready, const image::Service::Stats* images) const {
+std::string Metrics::text(const runs::Engine::Stats& stats, bool ready,
+                          const image::Service::Stats* images) const {
   auto families = impl_->registry.Collect();
   const auto add = [&](std::string name, std::string help, MetricType type, double value) {
     families.push_back(reading(std::move(name), std::move(help), type, value));
@@ -114,8 +115,9 @@ net::Task<Answer> get_metrics(Exchange& x) {
   const auto& engine = x.services.engine;
   const auto* service = x.services.options.images;
   const auto images = service != nullptr ? std::optional(service->stats()) : std::nullopt;
-  co_return text_response(200, x.services.metrics.text(engine.stats(), engine.ready(), images ? &*images : nullptr),
-                          "text/plain; version=0.0.4; charset=utf-8");
+  co_return text_response(
+      200, x.services.metrics.text(engine.stats(), engine.ready(), images ? &*images : nullptr),
+      "text/plain; version=0.0.4; charset=utf-8");
 }
 
 }  // namespace oddjob::api

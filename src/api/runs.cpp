@@ -20,14 +20,13 @@ net::Task<Answer> dry_run(Exchange& x, RunRequest request) {
   const render::Rendered& r = result.rendered;
   json::array warnings(r.warnings.begin(), r.warnings.end());
   for (const auto& w : result.server_warnings) warnings.emplace_back(w);
-  json::object body{
-      {"job", r.job},
-      {"report", render::report_json(r)},
-      {"warnings", std::move(warnings)},
-      {"denials", json::array(result.denials.begin(), result.denials.end())},
-      {"digest", r.digest},
-      {"container", r.container},
-      {"image", r.image}};
+  json::object body{{"job", r.job},
+                    {"report", render::report_json(r)},
+                    {"warnings", std::move(warnings)},
+                    {"denials", json::array(result.denials.begin(), result.denials.end())},
+                    {"digest", r.digest},
+                    {"container", r.container},
+                    {"image", r.image}};
   co_return json_response(200, body);
 }
 
@@ -60,7 +59,8 @@ Result<std::map<std::string, std::string>> text_fields(const json::value& body,
                                                        std::initializer_list<std::string_view> known) {
   std::map<std::string, std::string> out;
   for (const auto name : known) out[std::string(name)];
-  if (!body.is_object()) return fail(Errc::invalid_argument, "request.malformed", "the body is not an object");
+  if (!body.is_object())
+    return fail(Errc::invalid_argument, "request.malformed", "the body is not an object");
   for (const auto& [key, value] : body.get_object()) {
     const auto found = out.find(std::string(key));
     if (found == out.end()) {
@@ -162,8 +162,8 @@ net::Task<Answer> approve_run(Exchange& x) {
                    "it stands in the run that you looked at");
   }
   OJ_CO_CHECK(check_reason(reason));
-  OJ_CO_TRY(const auto run, co_await x.services.engine.approve(x.caller, x.parameter, std::move(digest),
-                                                               std::move(reason)));
+  OJ_CO_TRY(const auto run,
+            co_await x.services.engine.approve(x.caller, x.parameter, std::move(digest), std::move(reason)));
   co_return json_response(200, to_json(run, false));
 }
 

@@ -89,7 +89,8 @@ std::vector<std::string> param_candidates(const Place& p, const json::value& des
       continue;
     }
     if (name != p.word.substr(0, equals)) continue;
-    if (get_string(parameter, {"type"}) == "boolean") out.insert(out.end(), {name + "=true", name + "=false"});
+    if (get_string(parameter, {"type"}) == "boolean")
+      out.insert(out.end(), {name + "=true", name + "=false"});
     if (const auto* values = find_array(parameter, {"values"}))
       for (const auto& v : *values)
         if (v.is_string()) out.push_back(name + "=" + std::string(sv(v.get_string())));
@@ -109,8 +110,8 @@ std::vector<std::string> fixed_candidates(const Place& p, const std::vector<std:
   if (o == "--sidecars") return {"drop", "native", "keep"};
   if (o == "--init-containers") return {"run", "skip"};
   if (o == "--state")
-    return {"requested", "pending_approval", "starting",  "running", "succeeded", "failed",
-            "timed_out", "cancelled", "lost",    "denied",    "expired"};
+    return {"requested", "pending_approval", "starting", "running", "succeeded", "failed",
+            "timed_out", "cancelled",        "lost",     "denied",  "expired"};
   if (o == "--context") return contexts;
   if (o == "--token-file" || o == "--ca-file" || o == "--filename") return {std::string(kFiles)};
   if (!o.empty()) return {};  // only the user knows

@@ -16,16 +16,16 @@ namespace oddjob::cli {
 inline constexpr std::string_view kFiles = ":files";
 
 struct Place {
-  const CLI::App* command = nullptr;  // the innermost that was named
-  int positionals = 0;                // of its arguments, before the word in hand
-  std::string option;                 // whose value is wanted: its long name, such as "--output"; else empty
-  std::string word;                   // as far as it was typed
-  std::string head;                   // what stands before it in one word: "--output="
-  std::vector<std::string> arguments; // the positional ones before it: the workload, …
-  std::string container;              // of --container
-  bool in_command = false;            // behind `--`: the word is of the command to run
+  const CLI::App* command = nullptr;   // the innermost that was named
+  int positionals = 0;                 // of its arguments, before the word in hand
+  std::string option;                  // whose value is wanted: its long name, such as "--output"; else empty
+  std::string word;                    // as far as it was typed
+  std::string head;                    // what stands before it in one word: "--output="
+  std::vector<std::string> arguments;  // the positional ones before it: the workload, …
+  std::string container;               // of --container
+  bool in_command = false;             // behind `--`: the word is of the command to run
   std::vector<std::string> command_words;  // of that command, before the word
-  GlobalFlags flags;                  // that were given before
+  GlobalFlags flags;                       // that were given before
 };
 // `words`: all after the program's name; the last is the one in hand, perhaps empty.
 Place locate(const CLI::App& app, const std::vector<std::string>& words);

@@ -64,7 +64,8 @@ struct Session {
   void show() {
     if (options.quiet || run.is_null()) return;
     const std::string state(get_string(run, {"state"}));
-    if (const auto known = parse_run_state(state); known && is_final(*known)) return;  // the last line says it
+    if (const auto known = parse_run_state(state); known && is_final(*known))
+      return;  // the last line says it
     const auto text = progress_line(run);
     if (terminal.live) {
       // A running command speaks for itself.

@@ -111,7 +111,8 @@ int program(std::vector<std::string> arguments) {
     return kOwnFailure;
   }
   if (invocation.output == "jsonl" && !app.got_subcommand("audit")) {
-    print_error(Error{Errc::invalid_argument, "cli.usage", "-o jsonl is for `oddjob audit list`", "use -o json", 0});
+    print_error(
+        Error{Errc::invalid_argument, "cli.usage", "-o jsonl is for `oddjob audit list`", "use -o json", 0});
     return kOwnFailure;
   }
   return invocation.action ? invocation.action(invocation) : kOwnFailure;

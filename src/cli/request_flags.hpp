@@ -25,7 +25,8 @@ void add_param_flag(CLI::App& command, RequestFlags& flags);
 std::optional<std::string> template_name(std::string_view text);
 // NAME=VALUE each. Error "cli.param", also for a name that is given twice.
 Result<std::map<std::string, std::string, std::less<>>> parse_params(const std::vector<std::string>& words);
-// A workload `template/NAME` asks for that template. Errors name the flag: "cli.no_command", "cli.no_workload", "cli.env", and those of validate().
+// A workload `template/NAME` asks for that template. Errors name the flag: "cli.no_command",
+// "cli.no_workload", "cli.env", and those of validate().
 Result<RunRequest> make_request(const RequestFlags& flags, const Invocation& invocation,
                                 std::string name_space);
 

@@ -14,13 +14,13 @@
 namespace oddjob {
 
 struct AuditEvent {
-  std::int64_t seq = 0;      // 1, 2, 3 … without a gap; given by the store
+  std::int64_t seq = 0;  // 1, 2, 3 … without a gap; given by the store
   Time time{};
-  std::string type;          // "run.requested", "run.denied", "run.started", …
-  std::string actor;         // user name, or "oddjob" for the server itself
-  std::string run_id;        // may be empty
-  json::object detail;       // no secret; what, from where, with what result
-  std::string prev, hash;    // hex
+  std::string type;        // "run.requested", "run.denied", "run.started", …
+  std::string actor;       // user name, or "oddjob" for the server itself
+  std::string run_id;      // may be empty
+  json::object detail;     // no secret; what, from where, with what result
+  std::string prev, hash;  // hex
 };
 
 json::object to_json(const AuditEvent& e);

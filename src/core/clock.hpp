@@ -33,7 +33,7 @@ Result<Time> parse_time(std::string_view text);
 // a bare integer is refused (which unit?). Range: 1 ms to 10 years, no sign.
 // Also accepts "d" for 24 h. Error "duration.malformed".
 Result<Duration> parse_duration(std::string_view text);
-std::string format_duration(Duration d);   // "1h30m0s" as Go prints it
-std::string human_duration(Duration d);    // "95s", "3m10s", "2h", "5d": as kubectl's AGE
+std::string format_duration(Duration d);  // "1h30m0s" as Go prints it
+std::string human_duration(Duration d);   // "95s", "3m10s", "2h", "5d": as kubectl's AGE
 
 }  // namespace oddjob

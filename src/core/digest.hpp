@@ -16,9 +16,9 @@ std::string hmac_sha256(std::string_view key, std::string_view bytes);
 // "sha256:<hex>" over canonical_json(v).
 std::string json_digest(const json::value& v);
 
-std::string base64_encode(std::string_view bytes);             // RFC 4648 section 4, padded
-std::string base64url_encode(std::string_view bytes);          // section 5, unpadded
-Result<std::string> base64_decode(std::string_view text);      // accepts either, white space ignored
+std::string base64_encode(std::string_view bytes);         // RFC 4648 section 4, padded
+std::string base64url_encode(std::string_view bytes);      // section 5, unpadded
+Result<std::string> base64_decode(std::string_view text);  // accepts either, white space ignored
 std::string hex_encode(std::string_view bytes);
 
 // Compares without leaking the position of the first difference.

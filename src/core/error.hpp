@@ -37,9 +37,9 @@ enum class Errc {
 
 struct Error {
   Errc kind = Errc::internal;
-  std::string code;      // stable, dotted, lower case: "policy.no_annotation"
-  std::string message;   // one sentence: what, where; never a secret
-  std::string hint;      // what to do next; may be empty
+  std::string code;             // stable, dotted, lower case: "policy.no_annotation"
+  std::string message;          // one sentence: what, where; never a secret
+  std::string hint;             // what to do next; may be empty
   int retry_after_seconds = 0;  // only with rate_limited/unavailable; 0: unknown
 
   // Prepends "where: " to the message; for use while an error travels up.
@@ -47,9 +47,7 @@ struct Error {
     message = std::string(where) + ": " + message;
     return std::move(*this);
   }
-  [[nodiscard]] Error with_context(std::string_view where) const& {
-    return Error(*this).with_context(where);
-  }
+  [[nodiscard]] Error with_context(std::string_view where) const& { return Error(*this).with_context(where); }
   [[nodiscard]] Error with_hint(std::string_view text) && {
     hint = text;
     return std::move(*this);
@@ -60,8 +58,8 @@ struct Error {
 template <class T = void>
 using Result = std::expected<T, Error>;
 
-[[nodiscard]] inline std::unexpected<Error> fail(Errc kind, std::string code,
-                                                 std::string message, std::string hint = {}) {
+[[nodiscard]] inline std::unexpected<Error> fail(Errc kind, std::string code, std::string message,
+                                                 std::string hint = {}) {
   return std::unexpected(Error{kind, std::move(code), std::move(message), std::move(hint), 0});
 }
 [[nodiscard]] inline std::unexpected<Error> fail(Error e) { return std::unexpected(std::move(e)); }
@@ -79,13 +77,13 @@ using Result = std::expected<T, Error>;
 //   OJ_CHECK(validate(x));              // Result<void>
 #define OJ_CONCAT_INNER(a, b) a##b
 #define OJ_CONCAT(a, b) OJ_CONCAT_INNER(a, b)
-#define OJ_TRY_IMPL(tmp, decl, expr, ret)               \
-  auto tmp = (expr);                                    \
+#define OJ_TRY_IMPL(tmp, decl, expr, ret)                \
+  auto tmp = (expr);                                     \
   if (!tmp) ret std::unexpected(std::move(tmp).error()); \
   decl = std::move(*tmp)
-#define OJ_TRY(decl, expr) OJ_TRY_IMPL(OJ_CONCAT(oj_try_, __LINE__), decl, expr, return)
-#define OJ_CO_TRY(decl, expr) OJ_TRY_IMPL(OJ_CONCAT(oj_try_, __LINE__), decl, expr, co_return)
+#define OJ_TRY(decl, expr) OJ_TRY_IMPL(OJ_CONCAT(oj_try_, __LINE__), decl, expr, return )
+#define OJ_CO_TRY(decl, expr) OJ_TRY_IMPL(OJ_CONCAT(oj_try_, __LINE__), decl, expr, co_return )
 #define OJ_CHECK_IMPL(tmp, expr, ret) \
   if (auto tmp = (expr); !tmp) ret std::unexpected(std::move(tmp).error())
-#define OJ_CHECK(expr) OJ_CHECK_IMPL(OJ_CONCAT(oj_chk_, __LINE__), expr, return)
-#define OJ_CO_CHECK(expr) OJ_CHECK_IMPL(OJ_CONCAT(oj_chk_, __LINE__), expr, co_return)
+#define OJ_CHECK(expr) OJ_CHECK_IMPL(OJ_CONCAT(oj_chk_, __LINE__), expr, return )
+#define OJ_CO_CHECK(expr) OJ_CHECK_IMPL(OJ_CONCAT(oj_chk_, __LINE__), expr, co_return )

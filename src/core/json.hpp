@@ -41,8 +41,7 @@ const json::object* find_object(const json::value& v, KeyPath path) noexcept;
 const json::array* find_array(const json::value& v, KeyPath path) noexcept;
 // The string there, or `fallback` when it is missing or no string. The view
 // lives as long as `v`.
-std::string_view get_string(const json::value& v, KeyPath path,
-                            std::string_view fallback = {}) noexcept;
+std::string_view get_string(const json::value& v, KeyPath path, std::string_view fallback = {}) noexcept;
 std::optional<std::int64_t> get_int(const json::value& v, KeyPath path) noexcept;
 bool get_bool(const json::value& v, KeyPath path, bool fallback = false) noexcept;
 

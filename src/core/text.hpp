@@ -22,8 +22,8 @@ std::string printable(std::string_view s, std::size_t max_bytes = 1024);
 // on pieces: an escape sequence cut at the end of `s` is left in `carry`.
 std::string terminal_safe(std::string_view s, std::string& carry);
 
-std::vector<std::string> split(std::string_view s, char sep);   // keeps empty parts
-std::string_view trim(std::string_view s) noexcept;             // ASCII white space
+std::vector<std::string> split(std::string_view s, char sep);  // keeps empty parts
+std::string_view trim(std::string_view s) noexcept;            // ASCII white space
 std::string join(std::span<const std::string> parts, std::string_view sep);
 std::string ascii_lower(std::string_view s);
 

@@ -89,27 +89,27 @@ struct TemplateUse {
 // `interactive` and `break_glass` are set: the template says the rest.
 struct RunRequest {
   WorkloadRef workload;
-  std::vector<std::string> command;              // argv; never empty in a valid request
+  std::vector<std::string> command;  // argv; never empty in a valid request
   std::optional<std::string> container;
   std::vector<EnvVar> env;
-  std::optional<std::string> cpu;                // quantity, request and limit
+  std::optional<std::string> cpu;  // quantity, request and limit
   std::optional<std::string> memory;
-  std::optional<Duration> timeout;               // whole seconds
-  int retries = 0;                               // 0..10
+  std::optional<Duration> timeout;  // whole seconds
+  int retries = 0;                  // 0..10
   std::string reason;
   std::optional<SidecarMode> sidecars;
   std::optional<InitMode> init_containers;
   bool image_tag_as_written = false;
   bool interactive = false;
   bool break_glass = false;
-  std::optional<std::string> service_account;    // another than the workload's own
+  std::optional<std::string> service_account;  // another than the workload's own
   std::optional<TemplateUse> from_template;
   std::map<std::string, std::string, std::less<>> params;  // of the template; recorded as they are
   friend bool operator==(const RunRequest&, const RunRequest&) = default;
 };
 
-std::string_view to_string(SidecarMode m) noexcept;   // "drop" "native" "keep"
-std::string_view to_string(InitMode m) noexcept;      // "run" "skip"
+std::string_view to_string(SidecarMode m) noexcept;  // "drop" "native" "keep"
+std::string_view to_string(InitMode m) noexcept;     // "run" "skip"
 std::optional<SidecarMode> parse_sidecar_mode(std::string_view s) noexcept;
 std::optional<InitMode> parse_init_mode(std::string_view s) noexcept;
 
@@ -138,10 +138,19 @@ json::object to_recordable_json(const RunRequest& r);
 // ---- run ------------------------------------------------------------------
 
 enum class RunState {
-  requested, pending_approval, starting, running,                    // live
-  succeeded, failed, timed_out, cancelled, lost, denied, expired,    // final
+  requested,
+  pending_approval,
+  starting,
+  running,  // live
+  succeeded,
+  failed,
+  timed_out,
+  cancelled,
+  lost,
+  denied,
+  expired,  // final
 };
-std::string_view to_string(RunState s) noexcept;      // "requested", "pending_approval", "timed_out", …
+std::string_view to_string(RunState s) noexcept;  // "requested", "pending_approval", "timed_out", …
 std::optional<RunState> parse_run_state(std::string_view s) noexcept;
 bool is_final(RunState s) noexcept;
 
@@ -150,7 +159,7 @@ struct Approval {
   std::string subject;
   std::vector<std::string> teams;  // as they were then
   AuthMethod how = AuthMethod::static_token;
-  std::string channel, from;       // "cli"; peer address
+  std::string channel, from;  // "cli"; peer address
   std::string digest, reason;
   Time at{};
   friend bool operator==(const Approval&, const Approval&) = default;
@@ -162,41 +171,41 @@ struct ApprovalTerms {
   int required = 0;                       // approvals by so many people; 0: none needed
   std::vector<std::string> teams, users;  // who may give them
   Time expires{};
-  bool deferred = false;                  // the Job is made only when it is approved
-  json::object policy;                    // the workload's annotations under oddjob.dev/
-  std::string diff;                       // the Job against the workload, for those who approve
+  bool deferred = false;  // the Job is made only when it is approved
+  json::object policy;    // the workload's annotations under oddjob.dev/
+  std::string diff;       // the Job against the workload, for those who approve
 };
 
 // One execution, as the store keeps it and the API shows it.
 struct Run {
-  std::string id;              // 20 lower-case base32 characters, time-ordered
+  std::string id;  // 20 lower-case base32 characters, time-ordered
   RunState state = RunState::requested;
-  std::int64_t version = 0;    // grows by one at each change; for optimistic updates
+  std::int64_t version = 0;  // grows by one at each change; for optimistic updates
   WorkloadRef workload;
   std::string requester;
   std::vector<std::string> requester_teams;
   AuthMethod requester_how = AuthMethod::static_token;
   std::vector<std::string> command;
-  std::string container;       // resolved
-  std::string image;           // as rendered (pinned where it could be)
+  std::string container;  // resolved
+  std::string image;      // as rendered (pinned where it could be)
   std::string reason;
-  json::object request;        // to_recordable_json
+  json::object request;  // to_recordable_json
   std::string job_name;
-  std::string job_uid;         // empty until the Job exists
-  std::string digest;          // of the rendered Job
-  json::value job;             // the rendered Job; env values given on the run removed
-  json::array report;          // the render's changes and warnings
-  std::string progress;        // one line: what it waits for now ("ImagePullBackOff: …")
+  std::string job_uid;   // empty until the Job exists
+  std::string digest;    // of the rendered Job
+  json::value job;       // the rendered Job; env values given on the run removed
+  json::array report;    // the render's changes and warnings
+  std::string progress;  // one line: what it waits for now ("ImagePullBackOff: …")
   std::optional<int> exit_code;
-  std::string result_reason;   // "Completed", "Error", "OOMKilled", "DeadlineExceeded", …
-  std::string message;         // a sentence about the end, for people
+  std::string result_reason;  // "Completed", "Error", "OOMKilled", "DeadlineExceeded", …
+  std::string message;        // a sentence about the end, for people
   bool cancel_requested = false;
   std::string cancelled_by;
   ApprovalTerms approval;
   std::vector<Approval> approvals;  // oldest first; lists of runs have them too
-  bool break_glass = false;    // started without the approval it would have needed
-  bool released = false;       // the intent to start the Job is on record
-  bool log_complete = false;   // every byte the cluster had is archived
+  bool break_glass = false;         // started without the approval it would have needed
+  bool released = false;            // the intent to start the Job is on record
+  bool log_complete = false;        // every byte the cluster had is archived
   std::int64_t log_bytes = 0;
   Time created{};
   std::optional<Time> started, finished;

@@ -11,21 +11,21 @@
 namespace oddjob::devcluster {
 
 struct ClusterOptions {
-  std::filesystem::path directory;      // CA, kubeconfig, logs; made if missing, 0700
+  std::filesystem::path directory;  // CA, kubeconfig, logs; made if missing, 0700
   std::string address = "127.0.0.1";
-  int port = 0;                         // 0: any free one
+  int port = 0;  // 0: any free one
   bool confine = true;
-  std::filesystem::path images;         // OCI image layouts, at <registry>/<repository>
+  std::filesystem::path images;  // OCI image layouts, at <registry>/<repository>
   std::size_t watch_history = 20000;
-  bool run_pods = true;                 // false: no node (benchmarks with many Deployments)
+  bool run_pods = true;  // false: no node (benchmarks with many Deployments)
 };
 
 class Cluster {
  public:
   Cluster(net::Loop& loop, ClusterOptions options);
   ~Cluster();
-  Result<> start();                     // "devcluster.start": bind, files
-  net::Task<> stop();                   // ends pods, closes connections
+  Result<> start();                                   // "devcluster.start": bind, files
+  net::Task<> stop();                                 // ends pods, closes connections
   [[nodiscard]] std::string kubeconfig_path() const;  // admin's; client certificate
   [[nodiscard]] std::string server_url() const;
   [[nodiscard]] bool confined() const noexcept;

@@ -22,7 +22,8 @@ void container_defaults(json::value& c) {
   const auto image = get_string(c, {"image"});
   const auto tag = image.rfind(':');
   const bool latest = image.find('@') == std::string_view::npos &&
-                      (tag == std::string_view::npos || image.find('/', tag) != std::string_view::npos || image.substr(tag) == ":latest");
+                      (tag == std::string_view::npos || image.find('/', tag) != std::string_view::npos ||
+                       image.substr(tag) == ":latest");
   fill(c, {"imagePullPolicy"}, latest ? "Always" : "IfNotPresent");
   fill(c, {"resources"}, json::object());
   fill(c, {"terminationMessagePath"}, "/dev/termination-log");
@@ -82,9 +83,11 @@ void job_selector(json::value& job) {
   if (uid.empty()) return;
   auto& labels = ensure(job, {"spec", "template", "metadata", "labels"});
   if (!labels.is_object()) labels.emplace_object();
-  for (const auto* key : {"batch.kubernetes.io/controller-uid", "controller-uid"}) labels.get_object()[key] = uid;
+  for (const auto* key : {"batch.kubernetes.io/controller-uid", "controller-uid"})
+    labels.get_object()[key] = uid;
   for (const auto* key : {"batch.kubernetes.io/job-name", "job-name"}) labels.get_object()[key] = name;
-  ensure(job, {"spec", "selector"}) = json::object{{"matchLabels", {{"batch.kubernetes.io/controller-uid", uid}}}};
+  ensure(job, {"spec", "selector"}) =
+      json::object{{"matchLabels", {{"batch.kubernetes.io/controller-uid", uid}}}};
 }
 
 void service_defaults(json::value& s) {
@@ -94,9 +97,10 @@ void service_defaults(json::value& s) {
   if (get_string(s, {"spec", "type"}) != "ExternalName") {
     if (find(s, {"spec", "clusterIP"}) == nullptr) {
       // Stable for a name; nothing routes to it (docs/dev-cluster.md).
-      const auto h = sha256_hex(fmt::format("{}/{}", get_string(s, {"metadata", "namespace"}), get_string(s, {"metadata", "name"})));
-      ensure(s, {"spec", "clusterIP"}) =
-          fmt::format("10.96.{}.{}", std::stoi(h.substr(0, 2), nullptr, 16), 1 + std::stoi(h.substr(2, 2), nullptr, 16) % 254);
+      const auto h = sha256_hex(fmt::format("{}/{}", get_string(s, {"metadata", "namespace"}),
+                                            get_string(s, {"metadata", "name"})));
+      ensure(s, {"spec", "clusterIP"}) = fmt::format("10.96.{}.{}", std::stoi(h.substr(0, 2), nullptr, 16),
+                                                     1 + std::stoi(h.substr(2, 2), nullptr, 16) % 254);
     }
     fill(s, {"spec", "clusterIPs"}, json::array{*find(s, {"spec", "clusterIP"})});
     fill(s, {"spec", "ipFamilies"}, json::array{"IPv4"});
@@ -114,7 +118,8 @@ void service_defaults(json::value& s) {
 // What is bounded and has no default of its own gets the bound.
 void limit_range_defaults(json::value& item) {
   if (!item.is_object() || get_string(item, {"type"}) != "Container") return;
-  for (const auto& [from, to] : {std::pair{"max", "default"}, std::pair{"default", "defaultRequest"}, std::pair{"min", "defaultRequest"}})
+  for (const auto& [from, to] : {std::pair{"max", "default"}, std::pair{"default", "defaultRequest"},
+                                 std::pair{"min", "defaultRequest"}})
     if (const auto* values = find_object(item, {from})) {
       const json::object copy = *values;
       for (const auto& [name, value] : copy) fill(item, {to, std::string_view(name)}, value);
@@ -171,7 +176,8 @@ void apply_defaults(const ResourceInfo& r, json::value& o) {
     if (const auto* text = find_object(o, {"stringData"})) {
       const json::object copy = *text;
       for (const auto& [key, value] : copy)
-        if (value.is_string()) ensure(o, {"data", std::string_view(key)}) = base64_encode(sv(value.get_string()));
+        if (value.is_string())
+          ensure(o, {"data", std::string_view(key)}) = base64_encode(sv(value.get_string()));
       erase(o, {"stringData"});
     }
   } else if (k == "Namespace") {

@@ -29,7 +29,7 @@ bool has_container(const json::value& pod, std::string_view name) {
 struct Node::Impl {
   net::Loop& loop;
   std::shared_ptr<NodeParts> parts;
-  std::map<std::string, std::shared_ptr<PodWorker>, std::less<>> workers;   // by uid
+  std::map<std::string, std::shared_ptr<PodWorker>, std::less<>> workers;  // by uid
   std::size_t running = 0;
   net::Notifier ended;
 
@@ -58,7 +58,8 @@ struct Node::Impl {
         });
   }
 
-  static net::Task<> run_worker(std::shared_ptr<Impl> self, std::shared_ptr<PodWorker> worker, std::string uid) {
+  static net::Task<> run_worker(std::shared_ptr<Impl> self, std::shared_ptr<PodWorker> worker,
+                                std::string uid) {
     ++self->running;
     co_await PodWorker::run(worker, self->loop);
     self->workers.erase(uid);
@@ -82,7 +83,8 @@ struct Node::Impl {
   }
 };
 
-Node::Node(net::Loop& loop, Registry& registry, NodeOptions options) : impl_(std::make_shared<Impl>(loop, registry, std::move(options))) {}
+Node::Node(net::Loop& loop, Registry& registry, NodeOptions options)
+    : impl_(std::make_shared<Impl>(loop, registry, std::move(options))) {}
 
 Node::~Node() {
   impl_->parts->stopping = true;
@@ -110,7 +112,7 @@ void Node::start() {
 net::Task<> Node::stop() {
   const auto impl = impl_;
   impl->parts->stopping = true;
-  impl->parts->runner.reset();   // kills and reaps
+  impl->parts->runner.reset();  // kills and reaps
   for (const auto& [uid, worker] : impl->workers) worker->pod_changed();
   impl->parts->grew.notify_all();
   co_await net::yield_now();
@@ -118,12 +120,16 @@ net::Task<> Node::stop() {
 
 bool Node::confined() const noexcept { return impl_->parts->confine; }
 
-net::Task<Result<>> Node::logs(std::string ns, std::string pod, LogRequest request, std::function<net::Task<Result<>>(std::string_view)> write) {
-  const auto bad = [](std::string message) { return fail(Errc::invalid_argument, "BadRequest", std::move(message)); };
+net::Task<Result<>> Node::logs(std::string ns, std::string pod, LogRequest request,
+                               std::function<net::Task<Result<>>(std::string_view)> write) {
+  const auto bad = [](std::string message) {
+    return fail(Errc::invalid_argument, "BadRequest", std::move(message));
+  };
   const auto object = impl_->parts->registry.storage().get("/pods", ns, pod);
   if (!object) co_return fail(Errc::not_found, "NotFound", fmt::format("pods \"{}\" not found", pod));
   // Nobody to ask yet: a real API server answers with nothing, and no error.
-  if (get_string(*object, {"spec", "nodeName"}).empty() && has_container(*object, request.container)) co_return Result<>{};
+  if (get_string(*object, {"spec", "nodeName"}).empty() && has_container(*object, request.container))
+    co_return Result<>{};
   const auto found = impl_->workers.find(get_string(*object, {"metadata", "uid"}));
   const auto worker = found == impl_->workers.end() ? nullptr : found->second;
   std::string name = request.container;
@@ -133,31 +139,39 @@ net::Task<Result<>> Node::logs(std::string ns, std::string pod, LogRequest reque
     if (list->size() > 1) {
       std::vector<std::string> all;
       for (const auto& c : *list) all.emplace_back(get_string(c, {"name"}));
-      co_return bad(fmt::format("a container name must be specified for pod {}, choose one of: [{}]", pod, join(all, " ")));
+      co_return bad(fmt::format("a container name must be specified for pod {}, choose one of: [{}]", pod,
+                                join(all, " ")));
     }
     name = std::string(get_string(list->front(), {"name"}));
   }
   auto* container = worker ? worker->find_container(name) : nullptr;
   if (container == nullptr) {
-    if (has_container(*object, name)) co_return bad(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: ContainerCreating", name, pod));
+    if (has_container(*object, name))
+      co_return bad(
+          fmt::format("container \"{}\" in pod \"{}\" is waiting to start: ContainerCreating", name, pod));
     co_return bad(fmt::format("container {} is not valid for pod {}", name, pod));
   }
   int attempt = container->restarts;
   if (request.previous) {
-    if (attempt == 0) co_return bad(fmt::format("previous terminated container \"{}\" in pod \"{}\" not found", name, pod));
+    if (attempt == 0)
+      co_return bad(fmt::format("previous terminated container \"{}\" in pod \"{}\" not found", name, pod));
     --attempt;
   } else if (find(container->state, {"waiting"}) != nullptr) {
     // Between two runs the kubelet serves the last one's log.
     if (attempt == 0)
-      co_return bad(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", name, pod, get_string(container->state, {"waiting", "reason"}, "ContainerCreating")));
+      co_return bad(fmt::format("container \"{}\" in pod \"{}\" is waiting to start: {}", name, pod,
+                                get_string(container->state, {"waiting", "reason"}, "ContainerCreating")));
     --attempt;
   } else if (container->id.empty()) {
-    co_return Result<>{};   // it never ran
+    co_return Result<>{};  // it never ran
   }
   const auto parts = impl_->parts;
   // The worker is held, so that the container's state stays readable.
-  const std::function<bool()> over = [worker, container, attempt, parts] { return parts->stopping || container->process == 0 || container->restarts != attempt; };
-  co_return co_await read_log(worker->log_file(*container, attempt), std::move(request), parts->grew, over, std::move(write));
+  const std::function<bool()> over = [worker, container, attempt, parts] {
+    return parts->stopping || container->process == 0 || container->restarts != attempt;
+  };
+  co_return co_await read_log(worker->log_file(*container, attempt), std::move(request), parts->grew, over,
+                              std::move(write));
 }
 
 }  // namespace oddjob::devcluster

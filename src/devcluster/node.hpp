@@ -13,13 +13,13 @@
 namespace oddjob::devcluster {
 
 struct NodeOptions {
-  std::filesystem::path directory;      // logs and volumes live below
+  std::filesystem::path directory;  // logs and volumes live below
   // OCI image layouts at <registry>/<repository>; images that are not there run
   // with the machine's own files. Empty: none are.
   std::filesystem::path images;
-  bool confine = true;                  // bubblewrap, if it works here; else plain processes
+  bool confine = true;                      // bubblewrap, if it works here; else plain processes
   std::size_t max_log_bytes = 256U << 20U;  // of one container; what comes after is dropped
-  std::string ca_pem;                   // for the service account volume
+  std::string ca_pem;                       // for the service account volume
   std::function<std::string(std::string_view ns, std::string_view account)> issue_token;
 };
 
@@ -27,7 +27,7 @@ struct LogRequest {
   std::string container;
   bool follow = false, timestamps = false, previous = false;
   std::optional<std::int64_t> tail_lines, limit_bytes;
-  std::string since_time;               // RFC 3339
+  std::string since_time;  // RFC 3339
   std::optional<std::int64_t> since_seconds;
 };
 
@@ -36,7 +36,7 @@ struct LogRequest {
 class Node {
  public:
   Node(net::Loop& loop, Registry& registry, NodeOptions options);
-  ~Node();                              // kills what still runs
+  ~Node();  // kills what still runs
   void start();
   net::Task<> stop();
   [[nodiscard]] bool confined() const noexcept;

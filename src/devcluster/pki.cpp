@@ -16,13 +16,17 @@ namespace {
 template <auto Free>
 struct Deleter {
   template <class T>
-  void operator()(T* p) const { Free(p); }
+  void operator()(T* p) const {
+    Free(p);
+  }
 };
 using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
 using Bio = std::unique_ptr<BIO, Deleter<BIO_free>>;
 
-std::unexpected<Error> failed(std::string what) { return fail(Errc::internal, "pki.failed", "OpenSSL could not " + what); }
+std::unexpected<Error> failed(std::string what) {
+  return fail(Errc::internal, "pki.failed", "OpenSSL could not " + what);
+}
 
 std::string text_of(BIO* bio) {
   char* data = nullptr;
@@ -45,7 +49,8 @@ bool is_address(const std::string& name) {
   return inet_pton(AF_INET, name.c_str(), buffer) == 1 || inet_pton(AF_INET6, name.c_str(), buffer) == 1;
 }
 
-Result<KeyPair> issue(const KeyPair* ca, const std::string& common_name, const std::vector<std::string>& organizations, const std::vector<std::string>& names) {
+Result<KeyPair> issue(const KeyPair* ca, const std::string& common_name,
+                      const std::vector<std::string>& organizations, const std::vector<std::string>& names) {
   const Key key(EVP_EC_gen("P-256"));
   const Certificate certificate(X509_new());
   if (!key || !certificate) return failed("make a key");
@@ -61,7 +66,9 @@ Result<KeyPair> issue(const KeyPair* ca, const std::string& common_name, const s
   X509_set_pubkey(x, key.get());
   X509_NAME* subject = X509_get_subject_name(x);
   const auto entry = [&](const char* field, const std::string& value) {
-    X509_NAME_add_entry_by_txt(subject, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(value.data()), static_cast<int>(value.size()), -1, 0);
+    X509_NAME_add_entry_by_txt(subject, field, MBSTRING_UTF8,
+                               reinterpret_cast<const unsigned char*>(value.data()),
+                               static_cast<int>(value.size()), -1, 0);
   };
   for (const auto& o : organizations) entry("O", o);
   entry("CN", common_name);
@@ -79,19 +86,26 @@ Result<KeyPair> issue(const KeyPair* ca, const std::string& common_name, const s
   X509_set_issuer_name(x, X509_get_subject_name(signer));
   bool ok = true;
   if (ca == nullptr) {
-    ok = extend(x, signer, NID_basic_constraints, "critical,CA:TRUE") && extend(x, signer, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+    ok = extend(x, signer, NID_basic_constraints, "critical,CA:TRUE") &&
+         extend(x, signer, NID_key_usage, "critical,keyCertSign,cRLSign") &&
          extend(x, signer, NID_subject_key_identifier, "hash");
   } else {
-    ok = extend(x, signer, NID_basic_constraints, "critical,CA:FALSE") && extend(x, signer, NID_key_usage, "critical,digitalSignature") &&
-         extend(x, signer, NID_ext_key_usage, names.empty() ? "clientAuth" : "serverAuth") && extend(x, signer, NID_authority_key_identifier, "keyid");
+    ok = extend(x, signer, NID_basic_constraints, "critical,CA:FALSE") &&
+         extend(x, signer, NID_key_usage, "critical,digitalSignature") &&
+         extend(x, signer, NID_ext_key_usage, names.empty() ? "clientAuth" : "serverAuth") &&
+         extend(x, signer, NID_authority_key_identifier, "keyid");
     std::string alternatives;
-    for (const auto& name : names) alternatives += (alternatives.empty() ? "" : ",") + std::string(is_address(name) ? "IP:" : "DNS:") + name;
+    for (const auto& name : names)
+      alternatives +=
+          (alternatives.empty() ? "" : ",") + std::string(is_address(name) ? "IP:" : "DNS:") + name;
     if (!names.empty()) ok = ok && extend(x, signer, NID_subject_alt_name, alternatives);
   }
-  if (!ok || X509_sign(x, issuer_key ? issuer_key.get() : key.get(), EVP_sha256()) == 0) return failed("sign a certificate");
+  if (!ok || X509_sign(x, issuer_key ? issuer_key.get() : key.get(), EVP_sha256()) == 0)
+    return failed("sign a certificate");
   KeyPair out;
   const Bio cert_bio(BIO_new(BIO_s_mem())), key_bio(BIO_new(BIO_s_mem()));
-  if (PEM_write_bio_X509(cert_bio.get(), x) != 1 || PEM_write_bio_PrivateKey(key_bio.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
+  if (PEM_write_bio_X509(cert_bio.get(), x) != 1 ||
+      PEM_write_bio_PrivateKey(key_bio.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) != 1)
     return failed("write a certificate");
   out.cert_pem = text_of(cert_bio.get());
   out.key_pem = text_of(key_bio.get());
@@ -102,7 +116,9 @@ Result<KeyPair> issue(const KeyPair* ca, const std::string& common_name, const s
 
 Result<KeyPair> make_ca(const std::string& common_name) { return issue(nullptr, common_name, {}, {}); }
 
-Result<KeyPair> make_certificate(const KeyPair& ca, const std::string& common_name, const std::vector<std::string>& organizations, const std::vector<std::string>& names) {
+Result<KeyPair> make_certificate(const KeyPair& ca, const std::string& common_name,
+                                 const std::vector<std::string>& organizations,
+                                 const std::vector<std::string>& names) {
   return issue(&ca, common_name, organizations, names);
 }
 

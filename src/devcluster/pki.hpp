@@ -16,6 +16,7 @@ struct KeyPair {
 Result<KeyPair> make_ca(const std::string& common_name);
 // `names`: DNS names or IP addresses for a server; empty: a client certificate.
 Result<KeyPair> make_certificate(const KeyPair& ca, const std::string& common_name,
-                                 const std::vector<std::string>& organizations, const std::vector<std::string>& names);
+                                 const std::vector<std::string>& organizations,
+                                 const std::vector<std::string>& names);
 
 }  // namespace oddjob::devcluster

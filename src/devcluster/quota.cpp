@@ -11,7 +11,7 @@
 namespace oddjob::devcluster {
 namespace {
 
-using Amounts = std::map<std::string, Quantity::Int, std::less<>>;   // in thousandths
+using Amounts = std::map<std::string, Quantity::Int, std::less<>>;  // in thousandths
 
 Quantity::Int milli_of(const json::value& v) {
   const auto q = parse_quantity(v.is_string() ? std::string(sv(v.get_string())) : json::serialize(v));
@@ -53,7 +53,8 @@ std::string format_quantity(Quantity::Int milli) {
   return fmt::format("{}{}", n, suffix);
 }
 
-json::value quota_status(const Storage& storage, const std::vector<const ResourceInfo*>& resources, const json::value& quota) {
+json::value quota_status(const Storage& storage, const std::vector<const ResourceInfo*>& resources,
+                         const json::value& quota) {
   const auto* hard = find_object(quota, {"spec", "hard"});
   if (hard == nullptr) return json::object{};
   Amounts taken;
@@ -66,15 +67,19 @@ json::value quota_status(const Storage& storage, const std::vector<const Resourc
   return json::object{{"hard", *hard}, {"used", std::move(used)}};
 }
 
-Result<> check_quota(const Storage& storage, const ResourceInfo& r, std::string_view ns, const json::value& object) {
+Result<> check_quota(const Storage& storage, const ResourceInfo& r, std::string_view ns,
+                     const json::value& object) {
   for (const auto& quota : storage.list("/resourcequotas", ns)) {
     const auto* hard = find_object(*quota, {"spec", "hard"});
-    if (hard == nullptr || find(*quota, {"spec", "scopes"}) != nullptr || find(*quota, {"spec", "scopeSelector"}) != nullptr) continue;
+    if (hard == nullptr || find(*quota, {"spec", "scopes"}) != nullptr ||
+        find(*quota, {"spec", "scopeSelector"}) != nullptr)
+      continue;
     const auto wanted = taken_by(r, object);
     const auto name = get_string(*quota, {"metadata", "name"});
     const auto refuse = [&](const std::string& why) {
       return fail(Errc::forbidden, "Forbidden",
-                  fmt::format("{}{}{} \"{}\" is forbidden: {}", r.plural, r.group.empty() ? "" : ".", r.group, get_string(object, {"metadata", "name"}), why));
+                  fmt::format("{}{}{} \"{}\" is forbidden: {}", r.plural, r.group.empty() ? "" : ".", r.group,
+                              get_string(object, {"metadata", "name"}), why));
     };
     Amounts used;
     bool counted = false;
@@ -83,7 +88,8 @@ Result<> check_quota(const Storage& storage, const ResourceInfo& r, std::string_
       const std::string resource(key);
       const auto at = wanted.find(resource);
       if (at == wanted.end()) {
-        const bool computed = resource == "cpu" || resource == "memory" || resource.starts_with("requests.") || resource.starts_with("limits.");
+        const bool computed = resource == "cpu" || resource == "memory" ||
+                              resource.starts_with("requests.") || resource.starts_with("limits.");
         if (r.kind == "Pod" && computed && !resource.ends_with("storage")) missing.push_back(resource);
         continue;
       }
@@ -97,8 +103,11 @@ Result<> check_quota(const Storage& storage, const ResourceInfo& r, std::string_
       had.push_back(fmt::format("{}={}", resource, format_quantity(used[resource])));
       limits.push_back(fmt::format("{}={}", resource, format_quantity(milli_of(limit))));
     }
-    if (!missing.empty()) return refuse(fmt::format("failed quota: {}: must specify {}", name, join(missing, ",")));
-    if (!asked.empty()) return refuse(fmt::format("exceeded quota: {}, requested: {}, used: {}, limited: {}", name, join(asked, ","), join(had, ","), join(limits, ",")));
+    if (!missing.empty())
+      return refuse(fmt::format("failed quota: {}: must specify {}", name, join(missing, ",")));
+    if (!asked.empty())
+      return refuse(fmt::format("exceeded quota: {}, requested: {}, used: {}, limited: {}", name,
+                                join(asked, ","), join(had, ","), join(limits, ",")));
   }
   return {};
 }

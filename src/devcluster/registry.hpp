@@ -22,7 +22,7 @@ struct ResourceInfo {
 
 struct WriteContext {
   bool dry_run = false;
-  std::string subresource;        // "", "status", "scale"
+  std::string subresource;  // "", "status", "scale"
   std::string field_manager = "dev-cluster";
   std::string user = "system:dev-cluster";
 };
@@ -44,10 +44,13 @@ class Registry {
   [[nodiscard]] const ResourceInfo* find_kind(std::string_view group, std::string_view kind) const;
   [[nodiscard]] std::vector<const ResourceInfo*> all() const;
 
-  Result<json::value> create(const ResourceInfo& r, std::string_view ns, json::value object, const WriteContext& c = {});
-  Result<json::value> update(const ResourceInfo& r, std::string_view ns, std::string_view name, json::value object, const WriteContext& c = {});
+  Result<json::value> create(const ResourceInfo& r, std::string_view ns, json::value object,
+                             const WriteContext& c = {});
+  Result<json::value> update(const ResourceInfo& r, std::string_view ns, std::string_view name,
+                             json::value object, const WriteContext& c = {});
   // The object as it was, or as it is now when finalizers or pod termination keep it.
-  Result<json::value> remove(const ResourceInfo& r, std::string_view ns, std::string_view name, const DeleteRequest& d = {});
+  Result<json::value> remove(const ResourceInfo& r, std::string_view ns, std::string_view name,
+                             const DeleteRequest& d = {});
   // Read, change, write with retry on conflict: `fn` edits the object; returning
   // false leaves it alone.
   Result<json::value> modify(const ResourceInfo& r, std::string_view ns, std::string_view name,

@@ -16,11 +16,12 @@ void apply_defaults(const ResourceInfo& r, json::value& object);
 
 // One thing that is wrong with an object.
 struct Cause {
-  std::string reason;    // FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, …
+  std::string reason;  // FieldValueRequired, FieldValueInvalid, FieldValueNotSupported, …
   std::string field, message;
 };
 // Everything that is wrong; `before` is null at creation.
-std::vector<Cause> validate_object(const ResourceInfo& r, const json::value& object, const json::value* before);
+std::vector<Cause> validate_object(const ResourceInfo& r, const json::value& object,
+                                   const json::value* before);
 // Fills in a CustomResourceDefinition's defaults and checks an object against its
 // openAPIV3Schema: types, required, enum, pattern, bounds. CEL rules are ignored,
 // unknown fields are kept.
@@ -33,9 +34,11 @@ Result<> check_limits(const Storage& storage, std::string_view ns, const json::v
 // "Forbidden" where the pod breaks the Pod Security level that the namespace enforces.
 Result<> check_pod_security(const Storage& storage, std::string_view ns, const json::value& pod);
 // "Forbidden" where a ResourceQuota of the namespace has no room for this new object.
-Result<> check_quota(const Storage& storage, const ResourceInfo& r, std::string_view ns, const json::value& object);
+Result<> check_quota(const Storage& storage, const ResourceInfo& r, std::string_view ns,
+                     const json::value& object);
 // The status of a ResourceQuota: its bounds, and what the namespace's objects take of them.
-json::value quota_status(const Storage& storage, const std::vector<const ResourceInfo*>& resources, const json::value& quota);
+json::value quota_status(const Storage& storage, const std::vector<const ResourceInfo*>& resources,
+                         const json::value& quota);
 // A quantity in thousandths as people write it: "500m", "2", "64Mi".
 std::string format_quantity(Quantity::Int milli);
 // The Invalid error for these causes, worded as a real API server words it.

@@ -43,13 +43,17 @@ class Storage {
 
   // metadata.resourceVersion is set by all writes; uid, creationTimestamp,
   // generation are the caller's (registry's) business.
-  Result<json::value> create(const ResourceKey& r, std::string_view ns, std::string_view name, json::value object);
+  Result<json::value> create(const ResourceKey& r, std::string_view ns, std::string_view name,
+                             json::value object);
   // Fails with conflict if object.metadata.resourceVersion is non-empty and not the stored one.
-  Result<json::value> update(const ResourceKey& r, std::string_view ns, std::string_view name, json::value object);
+  Result<json::value> update(const ResourceKey& r, std::string_view ns, std::string_view name,
+                             json::value object);
   Result<json::value> erase(const ResourceKey& r, std::string_view ns, std::string_view name);
-  [[nodiscard]] std::shared_ptr<const json::value> get(const ResourceKey& r, std::string_view ns, std::string_view name) const;
+  [[nodiscard]] std::shared_ptr<const json::value> get(const ResourceKey& r, std::string_view ns,
+                                                       std::string_view name) const;
   // Sorted by namespace, name. ns empty: all.
-  [[nodiscard]] std::vector<std::shared_ptr<const json::value>> list(const ResourceKey& r, std::string_view ns) const;
+  [[nodiscard]] std::vector<std::shared_ptr<const json::value>> list(const ResourceKey& r,
+                                                                     std::string_view ns) const;
   [[nodiscard]] std::int64_t revision() const noexcept;
   [[nodiscard]] std::int64_t oldest_revision() const noexcept;
 

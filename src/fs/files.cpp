@@ -20,7 +20,8 @@ struct Descriptor {
 };
 
 std::unexpected<Error> unwritable(const std::string& path, int error) {
-  return fail(Errc::unavailable, "file.unwritable", fmt::format("cannot write {}: {}", path, std::strerror(error)));
+  return fail(Errc::unavailable, "file.unwritable",
+              fmt::format("cannot write {}: {}", path, std::strerror(error)));
 }
 
 }  // namespace
@@ -28,18 +29,21 @@ std::unexpected<Error> unwritable(const std::string& path, int error) {
 Result<std::string> read_file(const std::string& path, std::size_t max_bytes, std::string_view code) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0)
-    return fail(Errc::invalid_argument, std::string(code), fmt::format("cannot read {}: {}", path, std::strerror(errno)));
+    return fail(Errc::invalid_argument, std::string(code),
+                fmt::format("cannot read {}: {}", path, std::strerror(errno)));
   std::string out;
   char buffer[16384];
   for (;;) {
     const auto n = ::read(file.fd, buffer, sizeof buffer);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0)
-      return fail(Errc::invalid_argument, std::string(code), fmt::format("cannot read {}: {}", path, std::strerror(errno)));
+      return fail(Errc::invalid_argument, std::string(code),
+                  fmt::format("cannot read {}: {}", path, std::strerror(errno)));
     if (n == 0) return out;
     out.append(buffer, static_cast<std::size_t>(n));
     if (out.size() > max_bytes)
-      return fail(Errc::too_large, std::string(code), fmt::format("{} is larger than {} bytes", path, max_bytes));
+      return fail(Errc::too_large, std::string(code),
+                  fmt::format("{} is larger than {} bytes", path, max_bytes));
   }
 }
 

@@ -49,7 +49,7 @@ class Deliverer {
   ~Deliverer();
   // A hook that is new is told from now on, not of the past.
   void start();
-  void poke();  // something was recorded
+  void poke();         // something was recorded
   net::Task<> stop();  // waits for an exchange that is under way, a few seconds at most
 
   struct Stats {

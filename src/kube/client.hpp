@@ -34,7 +34,7 @@ extern const Resource pods, services, events, namespaces, config_maps, secrets, 
 const Resource& workload_resource(std::string_view kind);  // by Kind; for the four workloads
 
 struct ListOptions {
-  ListOptions() {}  // NOLINT(modernize-use-equals-default)
+  ListOptions() {}         // NOLINT(modernize-use-equals-default)
   std::string name_space;  // empty: all namespaces
   std::string label_selector, field_selector;
   std::int64_t page_size = 500;

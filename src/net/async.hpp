@@ -8,16 +8,16 @@
 // a co_await full expression (its destructor may run twice). Name it first.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <vector>
 #include <memory>
 #include <optional>
 #include <string_view>
 #include <type_traits>
+#include <vector>
 
 #include "core/clock.hpp"
 #include "core/error.hpp"
@@ -35,13 +35,13 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  void run();    // until stop() or nothing is left to do
-  void stop();   // thread-safe
+  void run();   // until stop() or nothing is left to do
+  void stop();  // thread-safe
   // Starts a coroutine that nobody waits for. An exception that leaves it is
   // logged under `name` and ends the process: there are no silent deaths.
   // Thread-safe.
   void spawn(std::string_view name, Task<> task);
-  void post(std::function<void()> fn);                // thread-safe
+  void post(std::function<void()> fn);  // thread-safe
   // Runs `task` to its end on this loop from outside of it (tests, CLI), and
   // rethrows what it threw; throws std::runtime_error if stop() came first.
   template <class T>
@@ -65,9 +65,10 @@ Task<> yield_now();
 class BlockingPool {
  public:
   explicit BlockingPool(unsigned threads = 1);
-  ~BlockingPool();   // waits for all that was handed to it
+  ~BlockingPool();  // waits for all that was handed to it
   template <class F>
   Task<std::invoke_result_t<F&>> offload(F fn);
+
  private:
   Task<> offload_erased(std::function<void()> fn);
   struct Impl;
@@ -87,6 +88,7 @@ class Notifier {
   // Returns true when ticket() > seen, false when `timeout` passed first or the
   // coroutine was cancelled, or the Notifier was destroyed.
   Task<bool> wait_beyond(std::uint64_t seen, Duration timeout);
+
  private:
   struct Impl;
   std::shared_ptr<Impl> impl_;
@@ -96,12 +98,13 @@ class Notifier {
 class CancelToken {
  public:
   CancelToken();
-  void cancel();                       // idempotent
+  void cancel();  // idempotent
   [[nodiscard]] bool cancelled() const noexcept;
   // Calls `fn` (once, on the loop) at cancellation, or at once if it happened.
   // Returns an id for remove().
   std::uint64_t on_cancel(std::function<void()> fn);
   void remove(std::uint64_t id);
+
  private:
   struct Impl;
   std::shared_ptr<Impl> impl_;

@@ -18,19 +18,19 @@
 namespace oddjob::net {
 
 struct TlsClientOptions {
-  std::string ca_pem;                // empty: the system's trust store
+  std::string ca_pem;  // empty: the system's trust store
   std::string client_cert_pem, client_key_pem;
-  std::string server_name;           // overrides SNI and the name checked
+  std::string server_name;  // overrides SNI and the name checked
   bool insecure_skip_verify = false;
 };
 
 struct HttpClientOptions {
   TlsClientOptions tls;
-  std::string proxy;                 // http, https or socks5 URL; "" none; "env": HTTPS_PROXY, NO_PROXY
+  std::string proxy;  // http, https or socks5 URL; "" none; "env": HTTPS_PROXY, NO_PROXY
   std::string user_agent = "oddjob";
   Duration connect_timeout = std::chrono::seconds(10);
   bool http2 = true;
-  std::size_t max_connections = 1024;   // without HTTP/2, each open stream takes one
+  std::size_t max_connections = 1024;  // without HTTP/2, each open stream takes one
 };
 
 struct HttpRequest {
@@ -38,16 +38,16 @@ struct HttpRequest {
   std::string url;
   Headers headers;
   std::string body;
-  Duration timeout = std::chrono::seconds(30);        // whole exchange; 0: none (streams)
+  Duration timeout = std::chrono::seconds(30);           // whole exchange; 0: none (streams)
   Duration idle_timeout = std::chrono::milliseconds(0);  // no byte for so long: fails; 0: none
-  std::size_t max_body = 64U << 20U;                  // for fetch(); error "http.too_large"
+  std::size_t max_body = 64U << 20U;                     // for fetch(); error "http.too_large"
 };
 
 struct HttpResponse {
   int status = 0;
   Headers headers;
   std::string body;
-  int http_version = 11;             // 11 or 20
+  int http_version = 11;  // 11 or 20
 };
 
 // A response whose body is read piece by piece. Destroying it aborts the
@@ -76,7 +76,7 @@ class HttpStream {
 class HttpClient {
  public:
   HttpClient(Loop& loop, HttpClientOptions options);
-  ~HttpClient();   // aborts what is under way
+  ~HttpClient();  // aborts what is under way
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 

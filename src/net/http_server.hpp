@@ -18,18 +18,18 @@
 namespace oddjob::net {
 
 struct ServerRequest {
-  std::string method, target;     // target as sent: path[?query]
-  std::string path;               // decoded
+  std::string method, target;  // target as sent: path[?query]
+  std::string path;            // decoded
   Query query;
   Headers headers;
   std::string body;
-  std::string peer;               // "127.0.0.1:51234" or "unix"
-  std::string client_cert_pem;    // verified against client_ca_pem; empty if none was sent
+  std::string peer;             // "127.0.0.1:51234" or "unix"
+  std::string client_cert_pem;  // verified against client_ca_pem; empty if none was sent
 };
 
 struct ServerResponse {
   int status = 200;
-  Headers headers;                // Content-Length, Date, Connection are added
+  Headers headers;  // Content-Length, Date, Connection are added
   std::string body;
 };
 
@@ -47,7 +47,7 @@ class ResponseWriter {
   // handler returns. With abort() the connection is cut instead, so that the
   // client sees a broken stream, not an end.
   Task<Result<>> begin(int status, Headers headers);
-  Task<Result<>> write(std::string_view bytes);   // flushed at once
+  Task<Result<>> write(std::string_view bytes);  // flushed at once
   void abort();
   [[nodiscard]] bool begun() const noexcept;
   // Set when the peer closed or the server shuts down; handlers that wait for
@@ -67,11 +67,11 @@ struct ServerOptions {
   std::string cert_pem, key_pem;      // both or none (plain HTTP)
   std::string client_ca_pem;          // asks for client certificates, does not require them
   std::size_t max_header = 64U << 10U;
-  std::size_t max_body = 4U << 20U;   // over it: 413, connection closed
+  std::size_t max_body = 4U << 20U;    // over it: 413, connection closed
   std::size_t max_connections = 2000;  // at it, the connection idle for longest makes room, or new ones wait
-  Duration header_timeout = std::chrono::seconds(30);   // also idle keep-alive ×4
+  Duration header_timeout = std::chrono::seconds(30);  // also idle keep-alive ×4
   Duration body_timeout = std::chrono::seconds(60);
-  Duration write_timeout = std::chrono::seconds(60);    // for each 256 KiB of an answer
+  Duration write_timeout = std::chrono::seconds(60);  // for each 256 KiB of an answer
 };
 
 // Answers 4xx/5xx for malformed requests by itself, through `on_error` when

@@ -11,9 +11,9 @@
 namespace oddjob::net {
 
 struct SseEvent {
-  std::string event;    // empty means "message"
-  std::string data;     // lines joined by \n
-  std::string id;       // last event id in force
+  std::string event;  // empty means "message"
+  std::string data;   // lines joined by \n
+  std::string id;     // last event id in force
 };
 
 // One event in wire form, ended by a blank line. `data` may hold newlines.

@@ -216,18 +216,19 @@ const std::vector<Row>& rows() {
          return {};
        }},
       {"rwo-volumes",
-       [](Draft& d, std::string_view v) -> std::expected<void, std::string> {
-         using Mode = Policy::RwoVolumes;
-         if (v == "warn")
-           d.policy.rwo_volumes = Mode::warn;
-         else if (v == "drop")
-           d.policy.rwo_volumes = Mode::drop;
-         else if (v == "read-only")
-           d.policy.rwo_volumes = Mode::read_only;
-         else
-           return expected("warn, drop or read-only");
-         return {};
-       }},
+       [](Draft& d, std::string_view v) -> std::
+                                            expected<void, std::string> {
+                                              using Mode = Policy::RwoVolumes;
+                                              if (v == "warn")
+                                                d.policy.rwo_volumes = Mode::warn;
+                                              else if (v == "drop")
+                                                d.policy.rwo_volumes = Mode::drop;
+                                              else if (v == "read-only")
+                                                d.policy.rwo_volumes = Mode::read_only;
+                                              else
+                                                return expected("warn, drop or read-only");
+                                              return {};
+                                            }},
       {"keep-labels", read_labels},
       {"keep-mesh", flag(&Policy::keep_mesh)},
   };

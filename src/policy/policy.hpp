@@ -28,23 +28,27 @@ bool opted_in(const json::object& annotations) noexcept;
 
 // Facts of the moment that a decision needs.
 struct Circumstances {
-  int active_runs = 0;                 // of this workload, this one not counted
-  std::string resolved_container;      // empty if not known yet
+  int active_runs = 0;             // of this workload, this one not counted
+  std::string resolved_container;  // empty if not known yet
   // Of the template that the request was filled from; a request that names a
   // template is refused without them ("policy.template_unread").
   std::optional<TemplateTerms> terms;
 };
 
-struct Allow { bool break_glass = false; };
-struct NeedsApproval { int approvals = 1; };
+struct Allow {
+  bool break_glass = false;
+};
+struct NeedsApproval {
+  int approvals = 1;
+};
 struct Deny {
-  std::string code;        // "policy.not_allowed", "policy.templates_only", "policy.command_not_allowed",
-                           // "policy.reason_required", "policy.interactive", "policy.env_not_allowed",
-                           // "policy.timeout_too_long", "policy.max_concurrent", "policy.max_cpu",
-                           // "policy.max_memory", "policy.break_glass",
-                           // "policy.template_not_allowed", "policy.template_unread",
-                           // "policy.service_account_not_allowed"
-  std::string reason;      // a sentence for the caller: what is not allowed and what would be
+  std::string code;    // "policy.not_allowed", "policy.templates_only", "policy.command_not_allowed",
+                       // "policy.reason_required", "policy.interactive", "policy.env_not_allowed",
+                       // "policy.timeout_too_long", "policy.max_concurrent", "policy.max_cpu",
+                       // "policy.max_memory", "policy.break_glass",
+                       // "policy.template_not_allowed", "policy.template_unread",
+                       // "policy.service_account_not_allowed"
+  std::string reason;  // a sentence for the caller: what is not allowed and what would be
 };
 using Decision = std::variant<Allow, NeedsApproval, Deny>;
 

@@ -85,8 +85,7 @@ int spawn(const ProcessRequest& request, int in, int out, int err, pid_t& pid) {
 bool make_input(const std::string& text, Fd& fd) {
   if (text.empty()) return true;
   fd.reset(::memfd_create("input", MFD_CLOEXEC));
-  return fd.get() >= 0 &&
-         ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+  return fd.get() >= 0 && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
          ::lseek(fd.get(), 0, SEEK_SET) == 0;
 }
 

@@ -17,25 +17,25 @@ namespace oddjob::render {
 
 // What render must know of the cluster. Offline, everything may be empty.
 struct ClusterFacts {
-  int minor = 0;                          // 1.x of the server; 0: unknown, newest is assumed
-  std::vector<json::value> services;      // of the namespace
+  int minor = 0;                      // 1.x of the server; 0: unknown, newest is assumed
+  std::vector<json::value> services;  // of the namespace
   std::vector<json::value> disruption_budgets;
-  std::vector<json::value> volume_claims; // PersistentVolumeClaims, for access modes; may be empty
-  std::string volume_claims_problem;      // why they could not be read, if they could not
+  std::vector<json::value> volume_claims;  // PersistentVolumeClaims, for access modes; may be empty
+  std::string volume_claims_problem;       // why they could not be read, if they could not
   // imageIDs of the chosen container in the workload's ready pods.
   std::vector<std::string> running_image_ids;
 };
 
-struct Identity {                         // goes into names, labels, annotations
+struct Identity {  // goes into names, labels, annotations
   std::string run_id;
   std::string requester;
   std::string reason;
 };
 
 struct Change {
-  std::string path;       // "spec.template.spec.containers[0].livenessProbe"
-  std::string action;     // "removed" "set" "kept" "replaced"
-  std::string reason;     // why, a sentence
+  std::string path;    // "spec.template.spec.containers[0].livenessProbe"
+  std::string action;  // "removed" "set" "kept" "replaced"
+  std::string reason;  // why, a sentence
 };
 
 struct Rendered {
@@ -43,7 +43,7 @@ struct Rendered {
   std::string container;  // the chosen one
   std::string image;      // as it stands in the Job
   std::string job_name;
-  std::string digest;     // over the Job less what differs from run to run
+  std::string digest;  // over the Job less what differs from run to run
   std::vector<Change> changes;
   std::vector<std::string> warnings;
   Duration timeout{};
@@ -69,7 +69,7 @@ std::string job_digest(const json::value& job);
 // report, where they agree; else as it is written.
 std::string pinned_image(std::string_view written, std::span<const std::string> running_image_ids);
 
-json::array report_json(const Rendered& r);   // [{"path","action","reason"}…, {"warning":…}…]
+json::array report_json(const Rendered& r);  // [{"path","action","reason"}…, {"warning":…}…]
 // What differs between the workload's pod template and the Job's, with the
 // reason beside each difference; for `oddjob render --diff`. Plain text, a
 // unified-diff-like listing of YAML lines; `color` adds SGR colours.

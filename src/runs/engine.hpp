@@ -92,10 +92,9 @@ class Engine {
 
   // Policy, render, audit, then the run is on its way. Returns when the intent
   // is committed. Refusals are audited too ("run.refused"). Errors besides those
-  // of validate, policy, render and the cluster: "template.not_found", "template.not_installed", "template.invalid",
-  // "template.bad_params",
-  // "workload.not_found", "runs.namespace_not_served" (failed_precondition),
-  // "runs.busy" (rate_limited), "runs.not_ready", "runs.stopping" (unavailable).
+  // of validate, policy, render and the cluster: "template.not_found", "template.not_installed",
+  // "template.invalid", "template.bad_params", "workload.not_found", "runs.namespace_not_served"
+  // (failed_precondition), "runs.busy" (rate_limited), "runs.not_ready", "runs.stopping" (unavailable).
   net::Task<Result<SubmitResult>> submit(const Caller& caller, RunRequest request,
                                          std::string idempotency_key);
   net::Task<Result<DryRunResult>> dry_run(const Caller& caller, RunRequest request);

@@ -24,7 +24,7 @@ struct ActiveRun {
   Run run;                      // as stored last
   std::vector<EnvVar> secrets;  // env values that are nowhere else
   bool values_lost = false;
-  bool recovered = false;  // of an earlier process
+  bool recovered = false;             // of an earlier process
   std::optional<RunRequest> request;  // as it came in; after a restart: as recorded
 
   // The cluster, as seen last.

@@ -23,9 +23,7 @@ Duration since(std::chrono::steady_clock::time_point t) {
 }
 
 // The API server itself could not be asked, or has no time: that says nothing of the log.
-bool unreached(const Error& e) {
-  return e.code.starts_with("http.") || e.kind == Errc::rate_limited;
-}
+bool unreached(const Error& e) { return e.code.starts_with("http.") || e.kind == Errc::rate_limited; }
 
 }  // namespace
 

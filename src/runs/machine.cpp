@@ -288,13 +288,14 @@ Step pending(const Run& run, const Observation& seen, Time now) {
   }
   if (being_deleted(seen.job_object)) return wait_until(run.approval.expires, run.progress);
   if (!never_released(seen.job_object)) {
-    return end(Kind::record_result,
-               tampered(RunState::denied,
-                        suspended(seen.job_object)
-                            ? "Its Job was changed by somebody else than OddJob while it waited for approval; "
-                              "OddJob deleted it, and nothing was started"
-                            : "Its Job was started by somebody else than OddJob while it waited for approval; "
-                              "OddJob deleted it, and the command may have run until then"));
+    return end(
+        Kind::record_result,
+        tampered(RunState::denied,
+                 suspended(seen.job_object)
+                     ? "Its Job was changed by somebody else than OddJob while it waited for approval; "
+                       "OddJob deleted it, and nothing was started"
+                     : "Its Job was started by somebody else than OddJob while it waited for approval; "
+                       "OddJob deleted it, and the command may have run until then"));
   }
   return wait_until(run.approval.expires, waiting_for_approval(run));
 }
@@ -304,7 +305,8 @@ Step pending(const Run& run, const Observation& seen, Time now) {
 std::string waiting_for_approval(const Run& run) {
   return fmt::format("Waiting for approval by {} ({} of {} so far), until {}",
                      policy::who_may_approve(run.approval.teams, run.approval.users), run.approvals.size(),
-                     run.approval.required, format_time(std::chrono::ceil<std::chrono::seconds>(run.approval.expires)));
+                     run.approval.required,
+                     format_time(std::chrono::ceil<std::chrono::seconds>(run.approval.expires)));
 }
 
 bool is_tampering(const Outcome& o) noexcept {

@@ -121,8 +121,8 @@ Observation Engine::Impl::observe(const ActiveRun& r) const {
   o.pods_listed = r.pods_listed;
   o.values_lost = r.values_lost;
   o.recovered = r.recovered;
-  o.queued = options.defer_pending &&
-             !get_string(r.run.job, {"metadata", "labels", names::kQueueLabel}).empty();
+  o.queued =
+      options.defer_pending && !get_string(r.run.job, {"metadata", "labels", names::kQueueLabel}).empty();
   o.refusal = r.refusal;
   o.job_gone_since = r.job_gone_since;
   o.waiting_since = r.waiting_since;
@@ -235,14 +235,15 @@ net::Task<> Engine::Impl::stop_imitation(Ptr self, Run run, json::value job) {
   const std::string name(name_of(job)), uid(uid_of(job));
   spdlog::warn("run {}: Job {} (uid {}) carries its id and was not made by OddJob: deleting it", run.id,
                printable(name, 253), printable(uid, 64));
-  json::object detail{{"what", "imitated"},
-                      {"job", printable(name, 253)},
-                      {"namespace", printable(ns, 253)},
-                      {"uid", printable(uid, 64)},
-                      {"workload", to_string(run.workload)},
-                      {"message", "A Job that OddJob did not make carries the run's id; OddJob deleted it" +
-                                      std::string(suspended(job) ? ", before it had started"
-                                                                 : ", and its command may have run until then")}};
+  json::object detail{
+      {"what", "imitated"},
+      {"job", printable(name, 253)},
+      {"namespace", printable(ns, 253)},
+      {"uid", printable(uid, 64)},
+      {"workload", to_string(run.workload)},
+      {"message", "A Job that OddJob did not make carries the run's id; OddJob deleted it" +
+                      std::string(suspended(job) ? ", before it had started"
+                                                 : ", and its command may have run until then")}};
   auto event = audit_event("run.tampered", "oddjob", run, std::move(detail));
   auto write = [self, &event] { return self->store.append_audit(event); };
   const auto written = co_await self->db.offload(write);

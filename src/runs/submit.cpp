@@ -366,9 +366,10 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
       {"from", caller.from},
       {"requestDigest", digest}};
   if (run.approval.required > 0) {
-    detail["approval"] = json::object{{"required", run.approval.required},
-                                      {"approvers", policy::who_may_approve(run.approval.teams, run.approval.users)},
-                                      {"expiresAt", format_time(run.approval.expires)}};
+    detail["approval"] =
+        json::object{{"required", run.approval.required},
+                     {"approvers", policy::who_may_approve(run.approval.teams, run.approval.users)},
+                     {"expiresAt", format_time(run.approval.expires)}};
   }
   if (const auto* env = run.request.if_contains("env")) detail["env"] = *env;
   // Which template, in which state, with which values.

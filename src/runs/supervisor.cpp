@@ -228,7 +228,7 @@ net::Task<> Engine::Impl::perform(Ptr self, RunPtr r, Step step) {
         run.exit_code = o.exit_code;
         json::object detail{{"state", to_string(o.state)}, {"reason", o.reason}, {"message", o.message}};
         if (o.exit_code) detail["exitCode"] = *o.exit_code;
-        const std::string type = is_tampering(o)                  ? "run.tampered"
+        const std::string type = is_tampering(o)                ? "run.tampered"
                                  : o.state == RunState::expired ? "run.expired"
                                  : o.state == RunState::denied  ? "run.denied"
                                                                 : "run.ending";
@@ -322,17 +322,18 @@ net::Task<Result<>> Engine::Impl::ask_again(Ptr self, RunPtr r) {
         r->run.approval.policy, policy::policy_annotations(annotations != nullptr ? *annotations : kNone));
     if (!changes.empty()) {
       co_return fail(Errc::forbidden, "approval.policy_changed",
-                     "the policy of " + to_string(r->run.workload) + " changed after the run was asked for: " +
-                         join(changes, "; "));
+                     "the policy of " + to_string(r->run.workload) +
+                         " changed after the run was asked for: " + join(changes, "; "));
     }
     if (auto enough = self->approved(r->run, *policy); !enough) co_return enough;
   }
   if (const auto* needs = std::get_if<policy::NeedsApproval>(&decision);
       needs != nullptr && needs->approvals > r->run.approval.required) {
-    co_return fail(Errc::forbidden, "approval.now_needed",
-                   fmt::format("{} now needs {} approval{} (oddjob.dev/approval), and {} when the run was asked for",
-                               to_string(r->run.workload), needs->approvals, needs->approvals == 1 ? "" : "s",
-                               r->run.approval.required == 0 ? "none" : std::to_string(r->run.approval.required)));
+    co_return fail(
+        Errc::forbidden, "approval.now_needed",
+        fmt::format("{} now needs {} approval{} (oddjob.dev/approval), and {} when the run was asked for",
+                    to_string(r->run.workload), needs->approvals, needs->approvals == 1 ? "" : "s",
+                    r->run.approval.required == 0 ? "none" : std::to_string(r->run.approval.required)));
   }
   co_return Result<>();
 }
@@ -350,9 +351,10 @@ net::Task<Result<>> Engine::Impl::look_closely(Ptr self, RunPtr r) {
   }
   const auto differences = differences_of(r->run.job, *job);
   if (!differences.empty()) {
-    co_return fail(Errc::forbidden, "run.job_changed",
-                   "The Job in the cluster is not the one that was approved; it was not started. It differs in " +
-                       join(differences, ", "));
+    co_return fail(
+        Errc::forbidden, "run.job_changed",
+        "The Job in the cluster is not the one that was approved; it was not started. It differs in " +
+            join(differences, ", "));
   }
   self->saw_job(r, *job);
   co_return Result<>();

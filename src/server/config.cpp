@@ -215,26 +215,34 @@ const std::vector<Key>& keys() {
       {"auth.adminTeams", "teams whose members are admins", words(&C::admin_teams)},
       {"auth.auditorTeams", "teams whose members may read the whole audit", words(&C::auditor_teams)},
       {"auth.aliases", "lists of user names that are one person, for approvals", sets(&C::aliases)},
-      {"runs.pendingJobs", "suspended: a run that waits for approval has its Job already; deferred: it is made then",
+      {"runs.pendingJobs",
+       "suspended: a run that waits for approval has its Job already; deferred: it is made then",
        one_of(&C::pending_jobs, {"suspended", "deferred"})},
       {"hooks", "webhooks that are told of runs; in the file only", hook_list(&C::hooks)},
-      {"limits.maxActiveRuns", "runs under way at once; more get 429", number(&C::max_active_runs, 1, 100000)},
-      {"limits.maxStreamsPerSubject", "open streams of one caller", number(&C::max_streams_per_subject, 1, 10000)},
+      {"limits.maxActiveRuns", "runs under way at once; more get 429",
+       number(&C::max_active_runs, 1, 100000)},
+      {"limits.maxStreamsPerSubject", "open streams of one caller",
+       number(&C::max_streams_per_subject, 1, 10000)},
       {"limits.maxLogBytes", "bytes of log kept of one run", number(&C::max_log_bytes, 1024, 1LL << 40)},
       {"limits.startTimeout", "how long a pod may take to start", duration(&C::start_timeout)},
       {"limits.shutdownGrace", "how long open exchanges get at the end", duration(&C::shutdown_grace)},
       {"images.enabled", "keep an index of the paths in images, for completion", boolean(&C::images_enabled)},
       {"images.ahead", "index images before somebody asks", boolean(&C::images_ahead)},
-      {"images.directory", "folder of the index files; empty: beside the database", text(&C::images_directory)},
-      {"images.maxIndexBytes", "bytes of all index files", number(&C::images_max_index_bytes, 1LL << 20, 1LL << 44)},
-      {"images.maxImageBytes", "compressed bytes of one image", number(&C::images_max_image_bytes, 1LL << 20, 1LL << 44)},
+      {"images.directory", "folder of the index files; empty: beside the database",
+       text(&C::images_directory)},
+      {"images.maxIndexBytes", "bytes of all index files",
+       number(&C::images_max_index_bytes, 1LL << 20, 1LL << 44)},
+      {"images.maxImageBytes", "compressed bytes of one image",
+       number(&C::images_max_image_bytes, 1LL << 20, 1LL << 44)},
       {"images.backgroundBytesPerSecond", "read ahead of time at most so fast; 0: no bound",
        number(&C::images_background_rate, 0, 1LL << 40)},
       {"images.concurrentPulls", "images read at once", number(&C::images_concurrent_pulls, 1, 64)},
       {"images.concurrentLayers", "layers read at once", number(&C::images_concurrent_layers, 1, 64)},
       {"images.platform", "such as linux/arm64, where the workload does not say", text(&C::images_platform)},
-      {"images.dockerConfigFile", "credentials for registries: a docker config.json", text(&C::images_docker_config_file)},
-      {"images.caFile", "PEM file of the authorities that sign registries' certificates", text(&C::images_ca_file)},
+      {"images.dockerConfigFile", "credentials for registries: a docker config.json",
+       text(&C::images_docker_config_file)},
+      {"images.caFile", "PEM file of the authorities that sign registries' certificates",
+       text(&C::images_ca_file)},
       {"images.layoutDirectory", "folder of OCI image layouts, at <registry>/<repository>",
        text(&C::images_layout_directory)},
       {"images.layouts", "OCI image layouts, each REPOSITORY=FOLDER", words(&C::images_layouts)},
@@ -273,9 +281,11 @@ Result<> unknown(std::string_view where, std::string_view path) {
               near.empty() ? std::string{} : fmt::format("did you mean '{}'?", near));
 }
 
-Result<> apply(ServerConfig& c, const json::object& section, std::string_view prefix, std::string_view where) {
+Result<> apply(ServerConfig& c, const json::object& section, std::string_view prefix,
+               std::string_view where) {
   for (const auto& [name, value] : section) {
-    const std::string path = prefix.empty() ? std::string(name) : fmt::format("{}.{}", prefix, std::string_view(name));
+    const std::string path =
+        prefix.empty() ? std::string(name) : fmt::format("{}.{}", prefix, std::string_view(name));
     const auto key = std::ranges::find(keys(), path, &Key::path);
     if (key != keys().end()) {
       if (auto done = key->set(c, value); !done)
@@ -307,7 +317,8 @@ Result<ServerConfig> parse_config(std::string_view yaml, std::string_view where,
   if (!trim(yaml).empty()) {
     OJ_TRY(const auto document, parse_yaml(yaml, where));
     if (!document.is_object())
-      return fail(Errc::invalid_argument, "config.malformed", fmt::format("{}: expected a mapping of keys", where));
+      return fail(Errc::invalid_argument, "config.malformed",
+                  fmt::format("{}: expected a mapping of keys", where));
     OJ_CHECK(apply(c, document.get_object(), "", where));
   }
   for (const auto& key : keys()) {
@@ -318,12 +329,15 @@ Result<ServerConfig> parse_config(std::string_view yaml, std::string_view where,
       return fail(std::move(done.error()).with_context("environment variable " + name));
   }
   if (c.tls_cert_file.empty() != c.tls_key_file.empty())
-    return fail(Errc::invalid_argument, "config.bad_value",
-                fmt::format("{}: listen.tlsCertFile and listen.tlsKeyFile go together; one of them is missing", where));
+    return fail(
+        Errc::invalid_argument, "config.bad_value",
+        fmt::format("{}: listen.tlsCertFile and listen.tlsKeyFile go together; one of them is missing",
+                    where));
   return c;
 }
 
-Result<ServerConfig> load_config(const std::string& path, const std::map<std::string, std::string>& environment) {
+Result<ServerConfig> load_config(const std::string& path,
+                                 const std::map<std::string, std::string>& environment) {
   if (path.empty()) return parse_config("", "defaults", environment);
   OJ_TRY(const auto text, fs::read_file(path, kMaxConfigBytes, "config.unreadable"));
   return parse_config(text, path, environment);

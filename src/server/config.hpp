@@ -22,13 +22,13 @@ struct HookConfig {
 };
 
 struct ServerConfig {
-  std::string listen_address = "127.0.0.1";   // or unix:/path
-  int listen_port = 8080;                     // 0: any free one
-  std::string tls_cert_file, tls_key_file;    // both or none
+  std::string listen_address = "127.0.0.1";  // or unix:/path
+  int listen_port = 8080;                    // 0: any free one
+  std::string tls_cert_file, tls_key_file;   // both or none
   std::string database_url = "sqlite:/var/lib/oddjob/oddjob.db";
   Duration database_busy_timeout = std::chrono::seconds(2);
-  std::string kubeconfig, kube_context;       // empty: as kubectl finds it, or the pod's own
-  std::vector<std::string> namespaces;        // empty: the whole cluster
+  std::string kubeconfig, kube_context;  // empty: as kubectl finds it, or the pod's own
+  std::vector<std::string> namespaces;   // empty: the whole cluster
   std::string static_tokens_file;
   bool token_review = true;
   std::vector<std::string> token_review_audiences, admin_teams, auditor_teams;
@@ -42,16 +42,16 @@ struct ServerConfig {
   Duration shutdown_grace = std::chrono::seconds(10);
   // Index of the paths in images, for completion. Bytes; rate 0: no bound.
   bool images_enabled = true, images_ahead = true;
-  std::string images_directory;               // empty: beside the database
+  std::string images_directory;  // empty: beside the database
   std::int64_t images_max_index_bytes = 2LL << 30, images_max_image_bytes = 32LL << 30;
   std::int64_t images_background_rate = 32LL << 20;
   int images_concurrent_pulls = 2, images_concurrent_layers = 4;
-  std::string images_platform;                // empty: linux and this machine's architecture
+  std::string images_platform;  // empty: linux and this machine's architecture
   std::string images_docker_config_file, images_ca_file, images_layout_directory;
-  std::vector<std::string> images_layouts;    // REPOSITORY=FOLDER
+  std::vector<std::string> images_layouts;  // REPOSITORY=FOLDER
   std::vector<std::string> images_plain_http_registries, images_insecure_tls_registries;
-  std::string log_level = "info";             // trace debug info warn error
-  std::string log_format = "text";            // text json
+  std::string log_level = "info";   // trace debug info warn error
+  std::string log_format = "text";  // text json
 };
 
 // `yaml` may be empty (all defaults); `where` names it in errors. Environment
@@ -61,7 +61,8 @@ struct ServerConfig {
 Result<ServerConfig> parse_config(std::string_view yaml, std::string_view where,
                                   const std::map<std::string, std::string>& environment);
 // Reads the file ("config.unreadable"); an empty path means no file.
-Result<ServerConfig> load_config(const std::string& path, const std::map<std::string, std::string>& environment);
+Result<ServerConfig> load_config(const std::string& path,
+                                 const std::map<std::string, std::string>& environment);
 
 // A row a key, for the documentation and for --help: "listen.port", what it means.
 struct ConfigKey {

@@ -14,8 +14,8 @@
 #include "core/text.hpp"
 #include "core/yaml.hpp"
 #include "devcluster/cluster.hpp"
-#include "kube/client.hpp"
 #include "fs/files.hpp"
+#include "kube/client.hpp"
 #include "runs/template_watch.hpp"
 #include "server/sample_images.hpp"
 #include "server/samples.hpp"
@@ -91,11 +91,11 @@ net::Task<Result<>> apply_samples(kube::Client& client) {
   OJ_CO_TRY(const auto documents, parse_yaml_documents(sample_workloads(), "sample workloads"));
   for (const auto& document : documents) {
     const auto kind = get_string(document, {"kind"});
-    const auto& resource = kind == "Deployment"  ? kube::resources::deployments
+    const auto& resource = kind == "Deployment"    ? kube::resources::deployments
                            : kind == "JobTemplate" ? runs::kJobTemplates
-                           : kind == "ConfigMap" ? kube::resources::config_maps
-                           : kind == "Secret"    ? kube::resources::secrets
-                                                 : kube::resources::services;
+                           : kind == "ConfigMap"   ? kube::resources::config_maps
+                           : kind == "Secret"      ? kube::resources::secrets
+                                                   : kube::resources::services;
     auto made = co_await client.create(resource, "default", document);
     if (!made && made.error().code != "kube.already_exists") co_return fail(made.error());
   }
@@ -161,7 +161,8 @@ net::Task<int> run_all(net::Loop& loop, const DevOptions& options, const devclus
   co_await wait_available(client);
   int code = 0;
   auto written = fs::write_private_file(options.directory + "/oddjob.yaml", cli_config(all, server.url()));
-  if (written && !options.ready_file.empty()) written = fs::write_private_file(options.ready_file, server.url() + "\n");
+  if (written && !options.ready_file.empty())
+    written = fs::write_private_file(options.ready_file, server.url() + "\n");
   if (!written) {
     spdlog::error("{}", written.error().message);
     code = 1;
@@ -175,7 +176,8 @@ net::Task<int> run_all(net::Loop& loop, const DevOptions& options, const devclus
 }
 
 net::Task<int> cluster_alone(const DevOptions& options, const devcluster::Cluster& cluster) {
-  fmt::print("The dev cluster is up: {}\n  export KUBECONFIG={}\n", cluster.server_url(), cluster.kubeconfig_path());
+  fmt::print("The dev cluster is up: {}\n  export KUBECONFIG={}\n", cluster.server_url(),
+             cluster.kubeconfig_path());
   std::cout.flush();
   if (!options.ready_file.empty()) {
     if (auto written = fs::write_private_file(options.ready_file, cluster.server_url() + "\n"); !written) {

@@ -43,7 +43,8 @@ int program(int argc, char** argv) {
   serve_command->add_option("--ready-file", ready_file, "Write the server's URL here once it listens");
   serve_command->footer(keys_footer());
 
-  auto* check_command = app.add_subcommand("check-config", "Say whether a configuration file is right, and where not");
+  auto* check_command =
+      app.add_subcommand("check-config", "Say whether a configuration file is right, and where not");
   check_command->add_option("file", config_file, "YAML configuration file")->required();
 
   auto* version_command = app.add_subcommand("version", "Print the version");
@@ -53,12 +54,15 @@ int program(int argc, char** argv) {
   dev_options.directory = default_dev_directory();
   auto* dev_command =
       app.add_subcommand("dev", "A cluster, a server and sample workloads in one process, for a first try");
-  dev_command->add_option("--directory", dev_options.directory, "Where everything is kept")->capture_default_str();
+  dev_command->add_option("--directory", dev_options.directory, "Where everything is kept")
+      ->capture_default_str();
   dev_command->add_option("--ready-file", dev_options.ready_file, "Write the URL here once everything is up");
   dev_command->add_option("--port", dev_options.port, "Port of the OddJob server; 0: a free one");
-  dev_command->add_option("--cluster-port", dev_options.cluster_port, "Port of the Kubernetes API; 0: a free one");
+  dev_command->add_option("--cluster-port", dev_options.cluster_port,
+                          "Port of the Kubernetes API; 0: a free one");
   dev_command->add_flag("--cluster-only", dev_options.cluster_only, "Only the Kubernetes API");
-  dev_command->add_flag("!--no-confine", dev_options.confine, "Run pods as plain processes, without bubblewrap");
+  dev_command->add_flag("!--no-confine", dev_options.confine,
+                        "Run pods as plain processes, without bubblewrap");
   dev_command->add_flag("!--no-pods", dev_options.run_pods, "Do not run pods at all");
   dev_command->add_option("--log-level", dev_options.log_level, "trace, debug, info, warn or error")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error"}));

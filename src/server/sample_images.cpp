@@ -78,26 +78,27 @@ TreeFile script(std::string path, std::string_view body) {
 }
 
 Tree payments_layer() {
-  return {{"app", "", 0755, Kind::directory},
-          {"app/config", "", 0755, Kind::directory},
-          {"app/config/app.conf", "batch_size = 200\n"},
-          {"app/config/limits.conf", "max_amount = 10000\n"},
-          script("app/server.sh", "echo \"serving $DATABASE_NAME\"\nwhile :; do sleep 5; done\n"),
-          {"app/scripts", "", 0755, Kind::directory},
-          script("app/scripts/backfill.sh",
-                 "# Pretends to fill a column, a batch at a time: backfill.sh [SINCE] [BATCHES]\n"
-                 "for batch in $(seq 1 \"${2:-5}\"); do\n"
-                 "  echo \"$(date -u +%T) batch $batch of ${2:-5} in $DATABASE_NAME${1:+ since $1}: 200 rows\"\n"
-                 "  sleep 1\n"
-                 "done\n"
-                 "echo done\n"),
-          script("app/scripts/backfill-refunds.sh", "echo \"refunds of $DATABASE_NAME: nothing to do\"\n"),
-          script("app/scripts/migrate.sh",
-                 "echo \"migrating $DATABASE_NAME on $DATABASE_HOST\"; sleep 1; echo done\n"),
-          script("app/scripts/reconcile.sh", "echo \"settings: $(cat \"${1:-config/app.conf}\")\"\n"),
-          {"usr/local", "", 0755, Kind::directory},
-          {"usr/local/bin", "", 0755, Kind::directory},
-          script("usr/local/bin/payments-admin", "echo \"payments-admin: $*\"\n")};
+  return {
+      {"app", "", 0755, Kind::directory},
+      {"app/config", "", 0755, Kind::directory},
+      {"app/config/app.conf", "batch_size = 200\n"},
+      {"app/config/limits.conf", "max_amount = 10000\n"},
+      script("app/server.sh", "echo \"serving $DATABASE_NAME\"\nwhile :; do sleep 5; done\n"),
+      {"app/scripts", "", 0755, Kind::directory},
+      script("app/scripts/backfill.sh",
+             "# Pretends to fill a column, a batch at a time: backfill.sh [SINCE] [BATCHES]\n"
+             "for batch in $(seq 1 \"${2:-5}\"); do\n"
+             "  echo \"$(date -u +%T) batch $batch of ${2:-5} in $DATABASE_NAME${1:+ since $1}: 200 rows\"\n"
+             "  sleep 1\n"
+             "done\n"
+             "echo done\n"),
+      script("app/scripts/backfill-refunds.sh", "echo \"refunds of $DATABASE_NAME: nothing to do\"\n"),
+      script("app/scripts/migrate.sh",
+             "echo \"migrating $DATABASE_NAME on $DATABASE_HOST\"; sleep 1; echo done\n"),
+      script("app/scripts/reconcile.sh", "echo \"settings: $(cat \"${1:-config/app.conf}\")\"\n"),
+      {"usr/local", "", 0755, Kind::directory},
+      {"usr/local/bin", "", 0755, Kind::directory},
+      script("usr/local/bin/payments-admin", "echo \"payments-admin: $*\"\n")};
 }
 
 Tree small_layer(std::string_view name) {

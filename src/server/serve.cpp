@@ -10,12 +10,12 @@
 
 #include "api/api.hpp"
 #include "core/text.hpp"
-#include "net/http_server.hpp"
-#include "server/certificate.hpp"
-#include "runs/engine.hpp"
 #include "fs/files.hpp"
 #include "hooks/deliverer.hpp"
 #include "hooks/message.hpp"
+#include "net/http_server.hpp"
+#include "runs/engine.hpp"
+#include "server/certificate.hpp"
 #include "server/images.hpp"
 #include "store/store.hpp"
 
@@ -157,7 +157,9 @@ struct Server::Impl {
     hooks->start();
     http = std::make_unique<net::HttpServer>(
         loop, std::move(options),
-        [this](const net::ServerRequest& request, net::ResponseWriter& out) { return api->handle(request, out); },
+        [this](const net::ServerRequest& request, net::ResponseWriter& out) {
+          return api->handle(request, out);
+        },
         &api::Api::problem);
     return http->start();
   }
@@ -228,7 +230,8 @@ struct Server::Impl {
   }
 };
 
-Server::Server(net::Loop& loop, ServerConfig config, kube::Config cluster, std::vector<auth::StaticToken> tokens)
+Server::Server(net::Loop& loop, ServerConfig config, kube::Config cluster,
+               std::vector<auth::StaticToken> tokens)
     : impl_(std::make_unique<Impl>(loop, std::move(config), std::move(cluster), std::move(tokens))) {}
 Server::~Server() = default;
 

@@ -16,7 +16,8 @@ namespace oddjob::server {
 class Server {
  public:
   // `tokens` come beside those of config.static_tokens_file.
-  Server(net::Loop& loop, ServerConfig config, kube::Config cluster, std::vector<auth::StaticToken> tokens = {});
+  Server(net::Loop& loop, ServerConfig config, kube::Config cluster,
+         std::vector<auth::StaticToken> tokens = {});
   ~Server();
   // Opens the store, binds the port, and begins to connect to the cluster in
   // the background: /readyz says when that is done. Errors: those of the store,
@@ -28,7 +29,7 @@ class Server {
   Result<> reload();
   // Ends open exchanges, lets the engine flush its logs; running Jobs go on.
   net::Task<> stop();
-  [[nodiscard]] std::string url() const;   // "http://127.0.0.1:8080"
+  [[nodiscard]] std::string url() const;  // "http://127.0.0.1:8080"
 
  private:
   struct Impl;

@@ -284,9 +284,10 @@ class SqlStore final : public Store {
   }
   Result<> set_hook_cursor(std::string_view hook, std::int64_t seq) override {
     return db_->write("keeping a webhook's place", "set_hook_cursor", [&]() -> Result<> {
-      Query(db_->statements(),
-            "INSERT INTO hook_cursors (hook, seq) VALUES (:hook, :seq) ON CONFLICT (hook) DO UPDATE SET seq = "
-            "excluded.seq WHERE hook_cursors.seq < excluded.seq")
+      Query(
+          db_->statements(),
+          "INSERT INTO hook_cursors (hook, seq) VALUES (:hook, :seq) ON CONFLICT (hook) DO UPDATE SET seq = "
+          "excluded.seq WHERE hook_cursors.seq < excluded.seq")
           .in(hook)
           .in(seq)
           .run();
@@ -356,21 +357,23 @@ class SqlStore final : public Store {
   // Inside a write(): those that are not stored yet.
   Result<> add_approvals(const Run& run) {
     long long stored = 0;
-    Query(db_->statements(), "SELECT COUNT(*) FROM approvals WHERE run_id = :id").in(run.id).out(stored).one();
+    Query(db_->statements(), "SELECT COUNT(*) FROM approvals WHERE run_id = :id")
+        .in(run.id)
+        .out(stored)
+        .one();
     for (auto place = static_cast<std::size_t>(stored); place < run.approvals.size(); ++place) {
       const Approval& a = run.approvals[place];
-      const auto added =
-          Query(db_->statements(),
-                "INSERT INTO approvals (run_id, subject, place, digest, approved_us, document)"
-                " VALUES (:run, :subject, :place, :digest, :at, :document)"
-                " ON CONFLICT (run_id, subject) DO NOTHING")
-              .in(run.id)
-              .in(clean(a.subject))
-              .in(static_cast<std::int64_t>(place))
-              .in(a.digest)
-              .in(a.at.time_since_epoch().count())
-              .in(approval_document(a))
-              .run();
+      const auto added = Query(db_->statements(),
+                               "INSERT INTO approvals (run_id, subject, place, digest, approved_us, document)"
+                               " VALUES (:run, :subject, :place, :digest, :at, :document)"
+                               " ON CONFLICT (run_id, subject) DO NOTHING")
+                             .in(run.id)
+                             .in(clean(a.subject))
+                             .in(static_cast<std::int64_t>(place))
+                             .in(a.digest)
+                             .in(a.at.time_since_epoch().count())
+                             .in(approval_document(a))
+                             .run();
       if (added != 1) {
         return fail(Errc::conflict, "store.already_approved",
                     printable(a.subject, 100) + " has approved run " + run.id + " already");

@@ -67,8 +67,8 @@ net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const 
   if (!flags.run.empty()) {
     // One run's story, to be read.
     for (const auto& e : items)
-      write_out(fmt::format("{}  {} {}.\n", get_string(e, {"time"}).substr(0, 19), printable(get_string(e, {"actor"}), 100),
-                            audit_words(e)));
+      write_out(fmt::format("{}  {} {}.\n", get_string(e, {"time"}).substr(0, 19),
+                            printable(get_string(e, {"actor"}), 100), audit_words(e)));
     co_return 0;
   }
   Table table({"SEQ", "TIME", "TYPE", "ACTOR", "RUN", "DETAIL"});
@@ -162,7 +162,8 @@ void add_audit(CLI::App& app, Invocation& invocation) {
       };
     };
   };
-  auto* listing = audit->add_subcommand("list", "List the last records, the newest at the end")->fallthrough();
+  auto* listing =
+      audit->add_subcommand("list", "List the last records, the newest at the end")->fallthrough();
   listing->add_option("--run", flags->run, "The story of this run, in words");
   listing->add_option("--actor", flags->actor, "Only by this user");
   listing->add_option("--type", flags->type, "Only of this type, such as run.refused");

@@ -106,7 +106,8 @@ std::vector<json::value> ask_server(const Invocation& invocation, std::vector<st
       const auto until = std::chrono::steady_clock::now() + kPatience;
       while (left > 0 && std::chrono::steady_clock::now() < until) {
         const auto seen = told.ticket();
-        co_await told.wait_beyond(seen, std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now()));
+        co_await told.wait_beyond(seen,
+                                  std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now()));
       }
     }
   };
@@ -140,7 +141,8 @@ std::vector<std::string> from_server(const Invocation& invocation, std::string p
 }
 
 // Those of the template that the command line names, and their values.
-std::vector<std::string> params(const Invocation& invocation, const Place& place, const std::string& name_space) {
+std::vector<std::string> params(const Invocation& invocation, const Place& place,
+                                const std::string& name_space) {
   const auto of = place.arguments.empty() ? std::nullopt : template_name(place.arguments.front());
   if (!of || !is_dns_subdomain(*of)) return {};
   return param_candidates(
@@ -164,7 +166,8 @@ std::vector<std::string> candidates(const Place& place, Invocation invocation) {
   const auto name = place.command->get_name();
   const bool first = place.positionals == 0 && place.option.empty() && !place.word.starts_with('-');
   const auto* parent = place.command->get_parent();
-  const bool of_image = parent != nullptr && parent->get_name() == "image" && (name == "files" || name == "status");
+  const bool of_image =
+      parent != nullptr && parent->get_name() == "image" && (name == "files" || name == "status");
   const std::string templates = "/api/v1/templates?limit=500&namespace=" + net::percent_encode(name_space);
   if (place.option == "--param") {
     out = params(invocation, place, name_space);
@@ -186,7 +189,8 @@ std::vector<std::string> candidates(const Place& place, Invocation invocation) {
     Place inside = place;
     inside.in_command = true;
     inside.command_words = {"ls"};
-    if (const auto question = files_question(inside, name_space)) out = files_answer(ask_server(invocation, *question));
+    if (const auto question = files_question(inside, name_space))
+      out = files_answer(ask_server(invocation, *question));
     std::erase_if(out, [](const std::string& s) { return !s.ends_with('/'); });
   } else if ((name == "approve" || name == "deny") && first) {
     out = from_server(invocation, "/api/v1/runs?approvable=true&limit=20" + in_namespace, "id", false);
@@ -221,7 +225,8 @@ void add_completion(CLI::App& app, Invocation& invocation) {
     invocation.action = [&app, of](Invocation& i) {
       auto& words = i.command;
       // fish takes the quotes off all but the last.
-      for (std::size_t n = *of == "fish" && !words.empty() ? words.size() - 1 : 0; n < words.size() && !of->empty(); ++n)
+      for (std::size_t n = *of == "fish" && !words.empty() ? words.size() - 1 : 0;
+           n < words.size() && !of->empty(); ++n)
         words[n] = unquoted(words[n]);
       const auto place = locate(app, words);
       for (const auto& c : candidates(place, i)) {

@@ -33,7 +33,8 @@ class Access {
   // By a token alone; nullptr: unknown.
   [[nodiscard]] const User* token_user(std::string_view token) const;
   // A new opaque token for a service account. It ends with `life`, or with the account.
-  std::string issue(std::string_view ns, std::string_view service_account, std::string_view uid, Duration life);
+  std::string issue(std::string_view ns, std::string_view service_account, std::string_view uid,
+                    Duration life);
   [[nodiscard]] bool allowed(const User& user, const Attributes& a) const;
   // What the user may in a namespace, as the status of a SelfSubjectRulesReview.
   [[nodiscard]] json::object rules(const User& user, std::string_view ns) const;
@@ -47,10 +48,11 @@ class Access {
     Time until;
   };
   // Every rule that holds for the user in the namespace, until `fn` says that it is enough.
-  bool any_rule(const User& user, std::string_view ns, const std::function<bool(const json::value&)>& fn) const;
+  bool any_rule(const User& user, std::string_view ns,
+                const std::function<bool(const json::value&)>& fn) const;
 
   Storage& storage_;
-  std::map<std::string, Token, std::less<>> tokens_;   // by SHA-256
+  std::map<std::string, Token, std::less<>> tokens_;  // by SHA-256
 };
 
 }  // namespace oddjob::devcluster

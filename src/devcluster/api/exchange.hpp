@@ -9,7 +9,7 @@
 namespace oddjob::devcluster {
 
 struct ApiServer::Target {
-  const ResourceInfo* resource = nullptr;   // null: a review, or nothing we have
+  const ResourceInfo* resource = nullptr;  // null: a review, or nothing we have
   std::string group, version, plural, name_space, name, subresource;
 };
 
@@ -19,7 +19,7 @@ struct ApiServer::Exchange {
   Target target;
   User user;
   std::string verb;
-  std::vector<std::string> warnings;        // go into Warning headers of the answer
+  std::vector<std::string> warnings;  // go into Warning headers of the answer
 
   // How the answer shall look (Accept).
   enum class Form { object, table, metadata };

@@ -12,14 +12,17 @@
 namespace oddjob::devcluster {
 namespace {
 
-std::unexpected<Error> bad(std::string message) { return fail(Errc::failed_precondition, "Invalid", std::move(message)); }
+std::unexpected<Error> bad(std::string message) {
+  return fail(Errc::failed_precondition, "Invalid", std::move(message));
+}
 
 // The key by which elements of a list in a built-in kind merge; empty: the list is one value.
 std::string_view merge_key(std::string_view field, const json::array& sample) {
   const auto has = [&](std::string_view key) {
     return !sample.empty() && sample.front().is_object() && sample.front().get_object().contains(key);
   };
-  static const std::set<std::string_view> kByName = {"containers", "initContainers", "ephemeralContainers", "volumes", "env", "imagePullSecrets", "secrets"};
+  static const std::set<std::string_view> kByName = {
+      "containers", "initContainers", "ephemeralContainers", "volumes", "env", "imagePullSecrets", "secrets"};
   if (kByName.contains(field)) return "name";
   if (field == "ports") return has("containerPort") ? "containerPort" : "port";
   if (field == "volumeMounts") return "mountPath";
@@ -40,12 +43,14 @@ json::value* by_key(json::array& list, std::string_view key, const json::value& 
 // `problem` becomes what is wrong with the patch, if anything is.
 void strategic_object(json::object& target, const json::object& patch, std::string& problem);
 
-void strategic_list(json::array& target, const json::array& patch, std::string_view key, std::string& problem) {
+void strategic_list(json::array& target, const json::array& patch, std::string_view key,
+                    std::string& problem) {
   for (const auto& item : patch) {
     const auto* wanted = item.is_object() ? item.get_object().if_contains(key) : nullptr;
     if (get_string(item, {"$patch"}) == "replace") continue;
     if (wanted == nullptr) {
-      problem = fmt::format("map: {} does not contain declared merge key: {}", printable(json::serialize(item), 200), key);
+      problem = fmt::format("map: {} does not contain declared merge key: {}",
+                            printable(json::serialize(item), 200), key);
       return;
     }
     auto* have = by_key(target, key, *wanted);
@@ -70,7 +75,8 @@ void order_list(json::array& list, const json::array& order, std::string_view ke
     }
     return order.size();
   };
-  std::stable_sort(list.begin(), list.end(), [&](const auto& a, const auto& b) { return place(a) < place(b); });
+  std::stable_sort(list.begin(), list.end(),
+                   [&](const auto& a, const auto& b) { return place(a) < place(b); });
 }
 
 void strategic_object(json::object& target, const json::object& patch, std::string& problem) {
@@ -82,7 +88,8 @@ void strategic_object(json::object& target, const json::object& patch, std::stri
   if (const auto* keep = patch.if_contains("$retainKeys"); keep != nullptr && keep->is_array()) {
     std::vector<std::string> gone;
     for (const auto& [key, value] : target)
-      if (std::ranges::find(keep->get_array(), json::value(key)) == keep->get_array().end()) gone.emplace_back(key);
+      if (std::ranges::find(keep->get_array(), json::value(key)) == keep->get_array().end())
+        gone.emplace_back(key);
     for (const auto& key : gone) target.erase(key);
   }
   for (const auto& [name, value] : patch) {
@@ -103,13 +110,18 @@ void strategic_object(json::object& target, const json::object& patch, std::stri
     } else if (value.is_object()) {
       auto& slot = target[key];
       if (!slot.is_object()) slot.emplace_object();
-      if (get_string(value, {"$patch"}) == "delete") target.erase(key);
-      else strategic_object(slot.get_object(), value.get_object(), problem);
+      if (get_string(value, {"$patch"}) == "delete")
+        target.erase(key);
+      else
+        strategic_object(slot.get_object(), value.get_object(), problem);
     } else if (value.is_array()) {
       const auto& list = value.get_array();
       auto* have = target.if_contains(key);
-      const bool replace = std::ranges::any_of(list, [](const auto& i) { return get_string(i, {"$patch"}) == "replace"; });
-      const auto merge = merge_key(key, !list.empty() ? list : have != nullptr && have->is_array() ? have->get_array() : list);
+      const bool replace =
+          std::ranges::any_of(list, [](const auto& i) { return get_string(i, {"$patch"}) == "replace"; });
+      const auto merge = merge_key(key, !list.empty()                         ? list
+                                        : have != nullptr && have->is_array() ? have->get_array()
+                                                                              : list);
       if (replace) {
         json::array fresh;
         for (const auto& item : list)
@@ -121,7 +133,8 @@ void strategic_object(json::object& target, const json::object& patch, std::stri
         strategic_list(slot.get_array(), list, merge, problem);
       } else if (key == "finalizers" && have != nullptr && have->is_array()) {
         for (const auto& item : list)
-          if (std::ranges::find(have->get_array(), item) == have->get_array().end()) have->get_array().push_back(item);
+          if (std::ranges::find(have->get_array(), item) == have->get_array().end())
+            have->get_array().push_back(item);
       } else {
         target[key] = value;
       }
@@ -133,7 +146,8 @@ void strategic_object(json::object& target, const json::object& patch, std::stri
     const std::string_view key = name;
     if (!key.starts_with("$setElementOrder/") || !value.is_array()) continue;
     auto* list = target.if_contains(key.substr(17));
-    if (list != nullptr && list->is_array()) order_list(list->get_array(), value.get_array(), merge_key(key.substr(17), list->get_array()));
+    if (list != nullptr && list->is_array())
+      order_list(list->get_array(), value.get_array(), merge_key(key.substr(17), list->get_array()));
   }
 }
 
@@ -141,12 +155,15 @@ void strategic_object(json::object& target, const json::object& patch, std::stri
 
 // The parent of what a JSON pointer names, and the last token.
 Result<std::pair<json::value*, std::string>> parent_of(json::value& root, std::string_view pointer) {
-  if (!pointer.starts_with('/')) return bad(fmt::format("the JSON pointer '{}' does not begin with '/'", printable(pointer, 200)));
+  if (!pointer.starts_with('/'))
+    return bad(fmt::format("the JSON pointer '{}' does not begin with '/'", printable(pointer, 200)));
   auto tokens = split(pointer.substr(1), '/');
   for (auto& t : tokens) {
     for (std::size_t at = 0; (at = t.find('~', at)) != std::string::npos; ++at) {
-      if (t.substr(at, 2) == "~1") t.replace(at, 2, "/");
-      else if (t.substr(at, 2) == "~0") t.replace(at, 2, "~");
+      if (t.substr(at, 2) == "~1")
+        t.replace(at, 2, "/");
+      else if (t.substr(at, 2) == "~0")
+        t.replace(at, 2, "~");
     }
   }
   json::value* at = &root;
@@ -157,7 +174,8 @@ Result<std::pair<json::value*, std::string>> parent_of(json::value& root, std::s
     } else if (at->is_array()) {
       std::size_t n = 0;
       const auto [end, ec] = std::from_chars(tokens[i].data(), tokens[i].data() + tokens[i].size(), n);
-      if (ec == std::errc{} && end == tokens[i].data() + tokens[i].size() && n < at->get_array().size()) next = &at->get_array()[n];
+      if (ec == std::errc{} && end == tokens[i].data() + tokens[i].size() && n < at->get_array().size())
+        next = &at->get_array()[n];
     }
     if (next == nullptr) return bad(fmt::format("the path '{}' is not there", printable(pointer, 200)));
     at = next;
@@ -172,12 +190,14 @@ Result<json::value*> slot_of(const std::pair<json::value*, std::string>& place, 
   } else if (at->is_array()) {
     std::size_t n = 0;
     const auto [end, ec] = std::from_chars(place.second.data(), place.second.data() + place.second.size(), n);
-    if (ec == std::errc{} && end == place.second.data() + place.second.size() && n < at->get_array().size()) return &at->get_array()[n];
+    if (ec == std::errc{} && end == place.second.data() + place.second.size() && n < at->get_array().size())
+      return &at->get_array()[n];
   }
   return bad(fmt::format("the path '{}' is not there", printable(pointer, 200)));
 }
 
-Result<> add_at(const std::pair<json::value*, std::string>& place, json::value value, std::string_view pointer) {
+Result<> add_at(const std::pair<json::value*, std::string>& place, json::value value,
+                std::string_view pointer) {
   auto* at = place.first;
   if (at->is_object()) {
     at->get_object()[place.second] = std::move(value);
@@ -196,17 +216,21 @@ Result<> add_at(const std::pair<json::value*, std::string>& place, json::value v
 }
 
 void remove_slot(const std::pair<json::value*, std::string>& place, const json::value* slot) {
-  if (place.first->is_object()) place.first->get_object().erase(place.second);
-  else place.first->get_array().erase(slot);
+  if (place.first->is_object())
+    place.first->get_object().erase(place.second);
+  else
+    place.first->get_array().erase(slot);
 }
 
 // ---- server-side apply -------------------------------------------------------------
 
-using Fields = std::set<std::string>;   // one path a leaf: "spec/replicas", "spec/containers/{"name":"a"}/image"
+using Fields =
+    std::set<std::string>;  // one path a leaf: "spec/replicas", "spec/containers/{"name":"a"}/image"
 
 void collect(const json::value& v, const std::string& path, std::string_view field, Fields& out) {
   if (v.is_object() && !v.get_object().empty()) {
-    for (const auto& [key, value] : v.get_object()) collect(value, path + "\n" + "f:" + std::string(key), key, out);
+    for (const auto& [key, value] : v.get_object())
+      collect(value, path + "\n" + "f:" + std::string(key), key, out);
     return;
   }
   if (v.is_array()) {
@@ -216,7 +240,8 @@ void collect(const json::value& v, const std::string& path, std::string_view fie
         const auto* id = find(item, {key});
         if (id == nullptr) continue;
         const auto here = path + "\nk:" + json::serialize(json::object{{key, *id}});
-        for (const auto& [name, value] : item.get_object()) collect(value, here + "\n" + "f:" + std::string(name), name, out);
+        for (const auto& [name, value] : item.get_object())
+          collect(value, here + "\n" + "f:" + std::string(name), name, out);
       }
       return;
     }
@@ -268,7 +293,8 @@ std::string readable(std::string_view path) {
       out += "." + step.substr(2);
     } else {
       const auto id = json::parse(step.substr(2)).get_object();
-      out += fmt::format("[{}={}]", std::string_view(id.begin()->key()), json::serialize(id.begin()->value()));
+      out +=
+          fmt::format("[{}={}]", std::string_view(id.begin()->key()), json::serialize(id.begin()->value()));
     }
   }
   return out;
@@ -277,9 +303,11 @@ std::string readable(std::string_view path) {
 // The leaves of an object that a manager can own: not what the server sets.
 Fields owned_fields(json::value content) {
   for (const auto* key : {"apiVersion", "kind", "status"}) erase(content, {key});
-  for (const auto* key : {"name", "namespace", "resourceVersion", "uid", "creationTimestamp", "generation", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName"})
+  for (const auto* key : {"name", "namespace", "resourceVersion", "uid", "creationTimestamp", "generation",
+                          "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName"})
     erase(content, {"metadata", key});
-  if (const auto* m = find_object(content, {"metadata"}); m != nullptr && m->empty()) erase(content, {"metadata"});
+  if (const auto* m = find_object(content, {"metadata"}); m != nullptr && m->empty())
+    erase(content, {"metadata"});
   Fields out;
   collect(content, "", "", out);
   out.erase("");
@@ -292,20 +320,26 @@ Fields fields_of(const json::value& entry) {
   return out;
 }
 
-json::object manager_entry(std::string_view manager, std::string_view operation, std::string_view subresource, std::string_view version, std::string_view now, const Fields& fields) {
-  json::object entry{{"manager", manager}, {"operation", operation}, {"apiVersion", version}, {"time", now}, {"fieldsType", "FieldsV1"}, {"fieldsV1", to_fields_v1(fields)}};
+json::object manager_entry(std::string_view manager, std::string_view operation, std::string_view subresource,
+                           std::string_view version, std::string_view now, const Fields& fields) {
+  json::object entry{{"manager", manager}, {"operation", operation},   {"apiVersion", version},
+                     {"time", now},        {"fieldsType", "FieldsV1"}, {"fieldsV1", to_fields_v1(fields)}};
   if (!subresource.empty()) entry["subresource"] = subresource;
   return entry;
 }
 
-bool is_manager(const json::value& entry, std::string_view manager, std::string_view operation, std::string_view subresource) {
-  return get_string(entry, {"manager"}) == manager && get_string(entry, {"operation"}) == operation && get_string(entry, {"subresource"}) == subresource;
+bool is_manager(const json::value& entry, std::string_view manager, std::string_view operation,
+                std::string_view subresource) {
+  return get_string(entry, {"manager"}) == manager && get_string(entry, {"operation"}) == operation &&
+         get_string(entry, {"subresource"}) == subresource;
 }
 
 std::string describe(const json::value& entry) {
   auto out = fmt::format("\"{}\"", get_string(entry, {"manager"}));
-  if (const auto sub = get_string(entry, {"subresource"}); !sub.empty()) out += fmt::format(" with subresource \"{}\"", sub);
-  if (get_string(entry, {"operation"}) == "Update") out += fmt::format(" using {}", get_string(entry, {"apiVersion"}));
+  if (const auto sub = get_string(entry, {"subresource"}); !sub.empty())
+    out += fmt::format(" with subresource \"{}\"", sub);
+  if (get_string(entry, {"operation"}) == "Update")
+    out += fmt::format(" using {}", get_string(entry, {"apiVersion"}));
   return out;
 }
 
@@ -330,16 +364,18 @@ void take_out(json::value& live, const std::string& path, const Fields& held) {
   if (last.starts_with("f:") && parent->is_object()) parent->get_object().erase(last.substr(2));
 }
 
-Error apply_conflict(const std::vector<std::pair<std::string, std::string>>& conflicts) {   // who, field
+Error apply_conflict(const std::vector<std::pair<std::string, std::string>>& conflicts) {  // who, field
   json::array causes;
   std::map<std::string, std::string> by_manager;
   for (const auto& [who, field] : conflicts) {
-    causes.push_back({{"reason", "FieldManagerConflict"}, {"message", "conflict with " + who}, {"field", field}});
+    causes.push_back(
+        {{"reason", "FieldManagerConflict"}, {"message", "conflict with " + who}, {"field", field}});
     by_manager[who] += "\n- " + field;
   }
   std::string message;
   if (conflicts.size() == 1) {
-    message = fmt::format("Apply failed with 1 conflict: conflict with {}: {}", conflicts[0].first, conflicts[0].second);
+    message = fmt::format("Apply failed with 1 conflict: conflict with {}: {}", conflicts[0].first,
+                          conflicts[0].second);
   } else {
     message = fmt::format("Apply failed with {} conflicts: ", conflicts.size());
     bool first = true;
@@ -348,13 +384,15 @@ Error apply_conflict(const std::vector<std::pair<std::string, std::string>>& con
       first = false;
     }
   }
-  return {Errc::conflict, "Conflict", std::move(message), json::serialize(json::object{{"causes", std::move(causes)}}), 0};
+  return {Errc::conflict, "Conflict", std::move(message),
+          json::serialize(json::object{{"causes", std::move(causes)}}), 0};
 }
 
 }  // namespace
 
 Result<json::value> json_patch(json::value target, const json::value& patch) {
-  if (!patch.is_array()) return fail(Errc::invalid_argument, "BadRequest", "a JSON patch must be a list of operations");
+  if (!patch.is_array())
+    return fail(Errc::invalid_argument, "BadRequest", "a JSON patch must be a list of operations");
   for (const auto& step : patch.get_array()) {
     const auto op = get_string(step, {"op"}), path = get_string(step, {"path"});
     const auto* value = find(step, {"value"});
@@ -393,14 +431,17 @@ json::value merge_patch(json::value target, const json::value& patch) {
   if (!target.is_object()) target.emplace_object();
   auto& object = target.get_object();
   for (const auto& [key, value] : patch.get_object()) {
-    if (value.is_null()) object.erase(key);
-    else object[key] = merge_patch(object.contains(key) ? object.at(key) : json::value(), value);
+    if (value.is_null())
+      object.erase(key);
+    else
+      object[key] = merge_patch(object.contains(key) ? object.at(key) : json::value(), value);
   }
   return target;
 }
 
 Result<json::value> strategic_merge(json::value target, const json::value& patch) {
-  if (!patch.is_object()) return fail(Errc::invalid_argument, "BadRequest", "a strategic merge patch must be an object");
+  if (!patch.is_object())
+    return fail(Errc::invalid_argument, "BadRequest", "a strategic merge patch must be an object");
   if (!target.is_object()) target.emplace_object();
   std::string problem;
   strategic_object(target.get_object(), patch.get_object(), problem);
@@ -408,7 +449,8 @@ Result<json::value> strategic_merge(json::value target, const json::value& patch
   return target;
 }
 
-Result<json::value> server_side_apply(json::value live, const json::value& applied, std::string_view manager, bool force, std::string_view now) {
+Result<json::value> server_side_apply(json::value live, const json::value& applied, std::string_view manager,
+                                      bool force, std::string_view now) {
   json::value wanted = applied;
   erase(wanted, {"metadata", "managedFields"});
   const auto mine = owned_fields(wanted);
@@ -416,7 +458,8 @@ Result<json::value> server_side_apply(json::value live, const json::value& appli
   if (const auto* list = find_array(live, {"metadata", "managedFields"})) managers = *list;
   // Whoever made the object without applying owns it all so far.
   if (managers.empty() && find(live, {"metadata", "uid"}) != nullptr)
-    managers.push_back(manager_entry("before-first-apply", "Update", "", get_string(live, {"apiVersion"}), now, owned_fields(live)));
+    managers.push_back(manager_entry("before-first-apply", "Update", "", get_string(live, {"apiVersion"}),
+                                     now, owned_fields(live)));
   Fields before, others;
   std::vector<std::pair<std::string, std::string>> conflicts;
   for (auto& entry : managers) {
@@ -430,7 +473,7 @@ Result<json::value> server_side_apply(json::value live, const json::value& appli
       if (!theirs.contains(path)) continue;
       const auto* ours = follow(wanted, path);
       const auto* have = follow(live, path);
-      if (ours != nullptr && have != nullptr && *ours == *have) continue;   // shared, not fought over
+      if (ours != nullptr && have != nullptr && *ours == *have) continue;  // shared, not fought over
       if (!force) {
         conflicts.emplace_back(describe(entry), readable(path));
       } else {
@@ -448,16 +491,20 @@ Result<json::value> server_side_apply(json::value live, const json::value& appli
   OJ_TRY(live, strategic_merge(std::move(live), wanted));
   std::string since(now);
   for (const auto& entry : managers)
-    if (is_manager(entry, manager, "Apply", "") && before == mine) since = std::string(get_string(entry, {"time"}));   // nothing new is said
+    if (is_manager(entry, manager, "Apply", "") && before == mine)
+      since = std::string(get_string(entry, {"time"}));  // nothing new is said
   managers.erase(std::remove_if(managers.begin(), managers.end(),
-                                [&](const json::value& entry) { return is_manager(entry, manager, "Apply", "") || fields_of(entry).empty(); }),
+                                [&](const json::value& entry) {
+                                  return is_manager(entry, manager, "Apply", "") || fields_of(entry).empty();
+                                }),
                  managers.end());
   managers.push_back(manager_entry(manager, "Apply", "", get_string(applied, {"apiVersion"}), since, mine));
   ensure(live, {"metadata", "managedFields"}) = std::move(managers);
   return live;
 }
 
-void track_update(const json::value& before, json::value& next, std::string_view manager, std::string_view subresource, std::string_view now) {
+void track_update(const json::value& before, json::value& next, std::string_view manager,
+                  std::string_view subresource, std::string_view now) {
   const auto* known = find_array(before, {"metadata", "managedFields"});
   if (known == nullptr || known->empty()) return;
   json::array managers = *known;
@@ -485,8 +532,12 @@ void track_update(const json::value& before, json::value& next, std::string_view
       }
       if (fields.size() != n || changed.empty()) ensure(entry, {"fieldsV1"}) = to_fields_v1(fields);
     }
-    if (!changed.empty()) managers.push_back(manager_entry(manager, "Update", subresource, get_string(before, {"apiVersion"}), now, changed));
-    managers.erase(std::remove_if(managers.begin(), managers.end(), [](const json::value& entry) { return fields_of(entry).empty(); }), managers.end());
+    if (!changed.empty())
+      managers.push_back(
+          manager_entry(manager, "Update", subresource, get_string(before, {"apiVersion"}), now, changed));
+    managers.erase(std::remove_if(managers.begin(), managers.end(),
+                                  [](const json::value& entry) { return fields_of(entry).empty(); }),
+                   managers.end());
   }
   ensure(next, {"metadata", "managedFields"}) = std::move(managers);
 }

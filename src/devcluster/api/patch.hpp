@@ -8,8 +8,8 @@
 
 namespace oddjob::devcluster {
 
-Result<json::value> json_patch(json::value target, const json::value& patch);        // RFC 6902
-json::value merge_patch(json::value target, const json::value& patch);               // RFC 7386
+Result<json::value> json_patch(json::value target, const json::value& patch);  // RFC 6902
+json::value merge_patch(json::value target, const json::value& patch);         // RFC 7386
 // Lists merge by the keys of the built-in kinds; $patch, $setElementOrder,
 // $deleteFromPrimitiveList and $retainKeys are understood.
 // Error "BadRequest": an element without its list's merge key.

@@ -15,7 +15,7 @@ namespace {
 
 constexpr Duration kBookmarkEvery = std::chrono::seconds(10);
 constexpr std::int64_t kDefaultWatchSeconds = 1800;
-constexpr std::size_t kWatchChunk = 256U << 10U;   // written as soon as so much is there
+constexpr std::size_t kWatchChunk = 256U << 10U;  // written as soon as so much is there
 
 std::optional<std::int64_t> number(std::string_view text) {
   std::int64_t n = 0;
@@ -24,20 +24,27 @@ std::optional<std::int64_t> number(std::string_view text) {
   return n;
 }
 
-std::string group_version(const ResourceInfo& r) { return r.group.empty() ? r.version : r.group + "/" + r.version; }
+std::string group_version(const ResourceInfo& r) {
+  return r.group.empty() ? r.version : r.group + "/" + r.version;
+}
 
 std::string key_of(const json::value& o) {
   return fmt::format("{}/{}", get_string(o, {"metadata", "namespace"}), get_string(o, {"metadata", "name"}));
 }
 
-std::unexpected<Error> bad_request(std::string message) { return fail(Errc::invalid_argument, "BadRequest", std::move(message)); }
+std::unexpected<Error> bad_request(std::string message) {
+  return fail(Errc::invalid_argument, "BadRequest", std::move(message));
+}
 
 // A version that this cluster has not reached: another cluster's, most likely.
 std::optional<Error> from_the_future(std::string_view asked, std::int64_t current) {
   const auto n = number(asked);
   if (!n || *n <= current) return std::nullopt;
-  return Error{Errc::deadline_exceeded, "Timeout", fmt::format("Too large resource version: {}, current: {}", *n, current),
-               R"({"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource version"}],"retryAfterSeconds":1})", 1};
+  return Error{
+      Errc::deadline_exceeded, "Timeout",
+      fmt::format("Too large resource version: {}, current: {}", *n, current),
+      R"({"causes":[{"reason":"ResourceVersionTooLarge","message":"Too large resource version"}],"retryAfterSeconds":1})",
+      1};
 }
 
 // Where a list goes on: the revision it began at and the last key that was given.
@@ -57,14 +64,17 @@ Result<Continue> parse_continue(std::string_view token) {
 
 // What the list was before these events: they are undone, latest first.
 std::vector<std::shared_ptr<const json::value>> undo(std::vector<std::shared_ptr<const json::value>> items,
-                                                     const std::vector<WatchEvent>& events, std::string_view name_space) {
+                                                     const std::vector<WatchEvent>& events,
+                                                     std::string_view name_space) {
   if (events.empty()) return items;
   std::map<std::string, std::shared_ptr<const json::value>> by_key;
   for (auto& item : items) by_key[key_of(*item)] = std::move(item);
   for (auto e = events.rbegin(); e != events.rend(); ++e) {
     if (!name_space.empty() && get_string(*e->object, {"metadata", "namespace"}) != name_space) continue;
-    if (e->type == WatchEvent::Type::added) by_key.erase(key_of(*e->object));
-    else by_key[key_of(*e->object)] = e->before;
+    if (e->type == WatchEvent::Type::added)
+      by_key.erase(key_of(*e->object));
+    else
+      by_key[key_of(*e->object)] = e->before;
   }
   std::vector<std::shared_ptr<const json::value>> out;
   for (auto& [key, item] : by_key) out.push_back(std::move(item));
@@ -75,7 +85,8 @@ std::vector<std::shared_ptr<const json::value>> undo(std::vector<std::shared_ptr
 
 net::Task<> ApiServer::list(Exchange& x) {
   const auto& r = *x.target.resource;
-  const auto selector = Selector::parse(x.request.query.get("labelSelector"), x.request.query.get("fieldSelector"), &r);
+  const auto selector =
+      Selector::parse(x.request.query.get("labelSelector"), x.request.query.get("fieldSelector"), &r);
   if (!selector) {
     co_await x.answer(selector.error());
     co_return;
@@ -100,7 +111,12 @@ net::Task<> ApiServer::list(Exchange& x) {
     // changes is, and goes backwards as well.
     auto events = storage.events_since(r.key(), from.revision);
     if (!events) {
-      const Error expired{Errc::gone, "Expired", "The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.", {}, 0};
+      const Error expired{Errc::gone,
+                          "Expired",
+                          "The provided continue parameter is too old to display a consistent list result. "
+                          "You must start a new list without the continue parameter.",
+                          {},
+                          0};
       co_await x.answer(expired);
       co_return;
     }
@@ -129,14 +145,16 @@ net::Task<> ApiServer::list(Exchange& x) {
   }
   if (x.form() == Exchange::Form::table) {
     const auto crd = crd_of(registry_, r);
-    json::value table = table_of(r, crd.get(), items, x.request.query.get("includeObject"), revision, system_clock().now());
+    json::value table =
+        table_of(r, crd.get(), items, x.request.query.get("includeObject"), revision, system_clock().now());
     ensure(table, {"metadata"}) = std::move(metadata);
     co_await x.answer(200, table);
     co_return;
   }
   // Put together as text: a copy of each object would double the memory of a long list.
   const bool partial = x.form() == Exchange::Form::metadata;
-  std::string body = fmt::format(R"({{"kind":"{}","apiVersion":"{}","metadata":{},"items":[)", partial ? "PartialObjectMetadataList" : r.kind + "List",
+  std::string body = fmt::format(R"({{"kind":"{}","apiVersion":"{}","metadata":{},"items":[)",
+                                 partial ? "PartialObjectMetadataList" : r.kind + "List",
                                  partial ? "meta.k8s.io/v1" : group_version(r), json::serialize(metadata));
   bool first = true;
   for (const auto& item : items) {
@@ -154,7 +172,8 @@ net::Task<> ApiServer::list(Exchange& x) {
 net::Task<> ApiServer::watch(Exchange& x) {
   const auto& r = *x.target.resource;
   auto fields = std::string(x.request.query.get("fieldSelector"));
-  if (!x.target.name.empty()) fields += (fields.empty() ? "" : ",") + std::string("metadata.name=") + x.target.name;
+  if (!x.target.name.empty())
+    fields += (fields.empty() ? "" : ",") + std::string("metadata.name=") + x.target.name;
   const auto selector = Selector::parse(x.request.query.get("labelSelector"), fields, &r);
   if (!selector) {
     co_await x.answer(selector.error());
@@ -165,14 +184,16 @@ net::Task<> ApiServer::watch(Exchange& x) {
   const auto asked = x.request.query.get("resourceVersion");
   const bool bookmarks = x.request.query.flag("allowWatchBookmarks");
   const auto seconds = number(x.request.query.get("timeoutSeconds")).value_or(kDefaultWatchSeconds);
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::clamp<std::int64_t>(seconds, 1, 86400));
+  const auto end =
+      std::chrono::steady_clock::now() + std::chrono::seconds(std::clamp<std::int64_t>(seconds, 1, 86400));
   const auto crd = crd_of(registry_, r);
   bool header = true;
 
   const auto shown = [&](std::string_view type, const json::value& object) {
     json::value body;
     if (type != "BOOKMARK" && x.form() == Exchange::Form::table) {
-      body = table_of(r, crd.get(), {std::make_shared<const json::value>(object)}, x.request.query.get("includeObject"),
+      body = table_of(r, crd.get(), {std::make_shared<const json::value>(object)},
+                      x.request.query.get("includeObject"),
                       get_string(object, {"metadata", "resourceVersion"}), system_clock().now(), header);
       header = false;
     } else if (x.form() == Exchange::Form::metadata) {
@@ -195,7 +216,11 @@ net::Task<> ApiServer::watch(Exchange& x) {
   } else if (const auto n = number(asked)) {
     revision = *n;
   } else {
-    const Error bad{Errc::invalid_argument, "BadRequest", fmt::format("invalid resource version \"{}\"", printable(asked, 40)), {}, 0};
+    const Error bad{Errc::invalid_argument,
+                    "BadRequest",
+                    fmt::format("invalid resource version \"{}\"", printable(asked, 40)),
+                    {},
+                    0};
     co_await x.answer(bad);
     co_return;
   }
@@ -209,7 +234,8 @@ net::Task<> ApiServer::watch(Exchange& x) {
   std::string pending;
   const auto bookmark = [&](json::object metadata) {
     metadata["resourceVersion"] = std::to_string(revision);
-    const json::value mark = json::object{{"kind", r.kind}, {"apiVersion", group_version(r)}, {"metadata", std::move(metadata)}};
+    const json::value mark =
+        json::object{{"kind", r.kind}, {"apiVersion", group_version(r)}, {"metadata", std::move(metadata)}};
     pending += shown("BOOKMARK", mark);
   };
   bool broken = false;
@@ -232,7 +258,8 @@ net::Task<> ApiServer::watch(Exchange& x) {
     const auto ticket = changed.ticket();
     const auto events = storage.events_since(r.key(), revision);
     if (!events) {
-      pending += json::serialize(json::object{{"type", "ERROR"}, {"object", status_of(events.error())}}) + "\n";
+      pending +=
+          json::serialize(json::object{{"type", "ERROR"}, {"object", status_of(events.error())}}) + "\n";
       (void)co_await x.out.write(pending);
       break;
     }
@@ -241,9 +268,11 @@ net::Task<> ApiServer::watch(Exchange& x) {
       if (!name_space.empty() && get_string(*e.object, {"metadata", "namespace"}) != name_space) continue;
       const bool now = e.type != WatchEvent::Type::deleted && selector->matches(*e.object);
       const bool before = e.type != WatchEvent::Type::added && e.before && selector->matches(*e.before);
-      if (now) pending += shown(before ? "MODIFIED" : "ADDED", *e.object);
-      else if (before) pending += shown("DELETED", *e.object);
-      if (pending.size() >= kWatchChunk) break;   // the rest after it is written
+      if (now)
+        pending += shown(before ? "MODIFIED" : "ADDED", *e.object);
+      else if (before)
+        pending += shown("DELETED", *e.object);
+      if (pending.size() >= kWatchChunk) break;  // the rest after it is written
     }
     const auto now = std::chrono::steady_clock::now();
     if (events->empty()) revision = std::max(revision, storage.revision());
@@ -255,8 +284,8 @@ net::Task<> ApiServer::watch(Exchange& x) {
     if (!pending.empty()) {
       if (auto written = co_await x.out.write(pending); !written) break;
       pending.clear();
-      if (now >= end) break;   // a last bookmark is sent once
-      continue;                // more may have come while it was written
+      if (now >= end) break;  // a last bookmark is sent once
+      continue;               // more may have come while it was written
     }
     if (now >= end) break;
     const auto until = bookmarks ? std::min(end, next_bookmark) : end;
@@ -278,13 +307,15 @@ net::Task<> ApiServer::log(Exchange& x) {
   wanted.since_time = std::string(q.get("sinceTime"));
   const auto pod = registry_.storage().get("/pods", x.target.name_space, x.target.name);
   if (!pod || node_ == nullptr) {
-    const Error missing{Errc::not_found, "NotFound", fmt::format("pods \"{}\" not found", x.target.name), {}, 0};
+    const Error missing{
+        Errc::not_found, "NotFound", fmt::format("pods \"{}\" not found", x.target.name), {}, 0};
     co_await x.answer(missing);
     co_return;
   }
   net::ResponseWriter& out = x.out;
   // Not a coroutine itself: it only makes one, and `out` outlives it.
-  const std::function<net::Task<Result<>>(std::string_view)> write = [&out](std::string_view bytes) -> net::Task<Result<>> {
+  const std::function<net::Task<Result<>>(std::string_view)> write =
+      [&out](std::string_view bytes) -> net::Task<Result<>> {
     struct Step {
       static net::Task<Result<>> put(net::ResponseWriter& to, std::string data) {
         if (!to.begun()) {

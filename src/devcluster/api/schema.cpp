@@ -14,7 +14,7 @@
 
 namespace oddjob::devcluster {
 
-extern const std::string_view kSchemaText[];   // schema_data.cpp
+extern const std::string_view kSchemaText[];  // schema_data.cpp
 extern const std::size_t kSchemaTexts;
 
 namespace {
@@ -39,8 +39,10 @@ void parse_field(std::string_view text, Types& types, SchemaType& into, std::vec
   f.map = type.starts_with('{');
   if (f.list || f.map) type.remove_prefix(1);
   if (f.name == "-") return inlined.push_back({&into, type, f.number});
-  if (const auto found = types.find(type); found != types.end()) f.type = found->second.get();
-  else f.scalar = type;
+  if (const auto found = types.find(type); found != types.end())
+    f.type = found->second.get();
+  else
+    f.scalar = type;
   into.fields.push_back(f);
 }
 
@@ -68,14 +70,15 @@ Types parse_types() {
   for (auto& [type, body] : bodies) {
     while (!body.empty()) {
       const auto comma = std::min(body.find(','), body.size());
-      if (const auto field = trim(body.substr(0, comma)); !field.empty()) parse_field(field, types, *type, inlined);
+      if (const auto field = trim(body.substr(0, comma)); !field.empty())
+        parse_field(field, types, *type, inlined);
       body.remove_prefix(std::min(comma + 1, body.size()));
     }
   }
   // None of these holds inlined fields itself.
   for (const auto& i : inlined)
     for (auto f : types.at(i.type)->fields) {
-      f.number += i.number << 16;   // found on the wire below the inlined message
+      f.number += i.number << 16;  // found on the wire below the inlined message
       i.into->fields.push_back(f);
     }
   return types;
@@ -86,7 +89,9 @@ const Types& types() {
   return all;
 }
 
-std::unexpected<Error> bad(std::string message) { return fail(Errc::invalid_argument, "BadRequest", std::move(message)); }
+std::unexpected<Error> bad(std::string message) {
+  return fail(Errc::invalid_argument, "BadRequest", std::move(message));
+}
 
 // ---- protobuf --------------------------------------------------------------------
 // https://protobuf.dev/programming-guides/encoding/
@@ -160,13 +165,16 @@ Result<json::value> scalar(const Wire::Item& item, std::string_view type) {
   OJ_TRY(auto parts, small_message(item.bytes));
   if (type == "q") return json::value(json::string(parts[1].bytes));
   if (type == "is") {
-    if (parts[1].value == 0) return json::value(static_cast<std::int64_t>(static_cast<std::int32_t>(parts[2].value)));
+    if (parts[1].value == 0)
+      return json::value(static_cast<std::int64_t>(static_cast<std::int32_t>(parts[2].value)));
     return json::value(json::string(parts[3].bytes));
   }
   if (type == "time" || type == "utime") {
     if (parts.empty()) return json::value(nullptr);
-    const Time t{std::chrono::seconds(static_cast<std::int64_t>(parts[1].value)) + std::chrono::microseconds(parts[2].value / 1000)};
-    return json::value(json::string(type == "utime" ? format_time_micro(t) : format_time(std::chrono::floor<std::chrono::seconds>(t))));
+    const Time t{std::chrono::seconds(static_cast<std::int64_t>(parts[1].value)) +
+                 std::chrono::microseconds(parts[2].value / 1000)};
+    return json::value(json::string(
+        type == "utime" ? format_time_micro(t) : format_time(std::chrono::floor<std::chrono::seconds>(t))));
   }
   if (type == "raw") {
     if (parts[1].bytes.empty()) return json::value(nullptr);
@@ -177,7 +185,8 @@ Result<json::value> scalar(const Wire::Item& item, std::string_view type) {
 }
 
 bool zero(const json::value& v) {
-  return v.is_null() || v == false || v == 0 || (v.is_string() && v.get_string().empty()) || (v.is_object() && v.get_object().empty());
+  return v.is_null() || v == false || v == 0 || (v.is_string() && v.get_string().empty()) ||
+         (v.is_object() && v.get_object().empty());
 }
 
 Result<json::value> value_of(const Wire::Item& item, const SchemaField& f, int depth) {
@@ -203,13 +212,16 @@ Result<json::value> decode(std::string_view bytes, const SchemaType& type, int d
     const int number = item.number + (inlined << 16);
     const auto f = std::ranges::find(type.fields, number, &SchemaField::number);
     if (f == type.fields.end()) {
-      const bool below = inlined == 0 && std::ranges::any_of(type.fields, [&](const auto& x) { return x.number >> 16 == item.number; });
+      const bool below = inlined == 0 && std::ranges::any_of(type.fields, [&](const auto& x) {
+                           return x.number >> 16 == item.number;
+                         });
       if (below) {
         OJ_TRY(auto part, decode(item.bytes, type, depth + 1, item.number));
         for (auto& [key, value] : part.get_object()) out[key] = std::move(value);
         continue;
       }
-      return bad(fmt::format("the dev cluster does not know field {} of {} in a protobuf body", item.number, type.name));
+      return bad(fmt::format("the dev cluster does not know field {} of {} in a protobuf body", item.number,
+                             type.name));
     }
     if (f->map) {
       OJ_TRY(auto entry, small_message(item.bytes));
@@ -236,9 +248,15 @@ Result<json::value> decode(std::string_view bytes, const SchemaType& type, int d
 struct Pruner {
   std::vector<std::string> unknown;
 
-  static std::unexpected<Error> mismatch(const json::value& v, std::string_view owner, const std::string& path, std::string_view type) {
-    const auto kind = v.is_string() ? "string" : v.is_bool() ? "bool" : v.is_object() ? "object" : v.is_array() ? "array" : "number";
-    return bad(fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type {}", kind, owner, path, type));
+  static std::unexpected<Error> mismatch(const json::value& v, std::string_view owner,
+                                         const std::string& path, std::string_view type) {
+    const auto kind = v.is_string()   ? "string"
+                      : v.is_bool()   ? "bool"
+                      : v.is_object() ? "object"
+                      : v.is_array()  ? "array"
+                                      : "number";
+    return bad(fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type {}", kind, owner,
+                           path, type));
   }
 
   Result<> one(const SchemaField& f, json::value& v, std::string_view owner, const std::string& path) {
@@ -246,11 +264,15 @@ struct Pruner {
     if (f.type != nullptr) return object(*f.type, v, path);
     const auto t = f.scalar;
     const bool integer = v.is_int64() || v.is_uint64();
-    if ((t == "s" || t == "time" || t == "utime" || t == "y") && !v.is_string()) return mismatch(v, owner, path, t == "s" ? "string" : t == "y" ? "[]uint8" : "v1.Time");
+    if ((t == "s" || t == "time" || t == "utime" || t == "y") && !v.is_string())
+      return mismatch(v, owner, path, t == "s" ? "string" : t == "y" ? "[]uint8" : "v1.Time");
     if (t == "time" || t == "utime") {
-      if (const auto at = parse_time(sv(v.get_string())); !at) return bad(fmt::format("parsing time \"{}\" of {}: {}", printable(v.get_string(), 60), path, at.error().message));
+      if (const auto at = parse_time(sv(v.get_string())); !at)
+        return bad(fmt::format("parsing time \"{}\" of {}: {}", printable(v.get_string(), 60), path,
+                               at.error().message));
     }
-    if (t == "y" && !base64_decode(sv(v.get_string()))) return bad(fmt::format("illegal base64 data in {}", path));
+    if (t == "y" && !base64_decode(sv(v.get_string())))
+      return bad(fmt::format("illegal base64 data in {}", path));
     if ((t == "i" || t == "l") && !integer) return mismatch(v, owner, path, t == "i" ? "int32" : "int64");
     if (t == "b" && !v.is_bool()) return mismatch(v, owner, path, "bool");
     if (t == "is" && !integer && !v.is_string()) return mismatch(v, owner, path, "intstr.IntOrString");
@@ -273,12 +295,16 @@ struct Pruner {
       }
       if (value.is_null()) continue;
       if (f->list) {
-        if (!value.is_array()) return mismatch(value, type.name, here, fmt::format("[]{}", f->type != nullptr ? f->type->name : "string"));
+        if (!value.is_array())
+          return mismatch(value, type.name, here,
+                          fmt::format("[]{}", f->type != nullptr ? f->type->name : "string"));
         std::size_t i = 0;
-        for (auto& item : value.get_array()) OJ_CHECK(one(*f, item, type.name, fmt::format("{}[{}]", here, i++)));
+        for (auto& item : value.get_array())
+          OJ_CHECK(one(*f, item, type.name, fmt::format("{}[{}]", here, i++)));
       } else if (f->map) {
         if (!value.is_object()) return mismatch(value, type.name, here, "map[string]string");
-        for (auto& [name, item] : value.get_object()) OJ_CHECK(one(*f, item, type.name, here + "." + std::string(name)));
+        for (auto& [name, item] : value.get_object())
+          OJ_CHECK(one(*f, item, type.name, here + "." + std::string(name)));
       } else {
         OJ_CHECK(one(*f, value, type.name, here));
       }
@@ -317,12 +343,14 @@ const SchemaType* find_schema(std::string_view name) {
 Result<json::value> from_protobuf(std::string_view body) {
   constexpr std::string_view kMagic("k8s\0", 4);
   if (!body.starts_with(kMagic)) return bad("the protobuf body does not begin with Kubernetes' magic number");
-  OJ_TRY(auto envelope, small_message(body.substr(4)));   // runtime.Unknown
+  OJ_TRY(auto envelope, small_message(body.substr(4)));  // runtime.Unknown
   OJ_TRY(auto meta, small_message(envelope[1].bytes));
   const std::string version(meta[1].bytes), kind(meta[2].bytes);
   const auto* type = find_schema(kind);
   if (type == nullptr || !envelope[3].bytes.empty())
-    return fail(Errc::invalid_argument, "UnsupportedMediaType", fmt::format("the dev cluster does not read {} of {} as protobuf: send JSON", printable(kind, 80), printable(version, 80)));
+    return fail(Errc::invalid_argument, "UnsupportedMediaType",
+                fmt::format("the dev cluster does not read {} of {} as protobuf: send JSON",
+                            printable(kind, 80), printable(version, 80)));
   OJ_TRY(auto object, decode(envelope[2].bytes, *type, 0));
   json::object out{{"apiVersion", version}, {"kind", kind}};
   for (auto& [key, value] : object.get_object()) out[key] = std::move(value);
@@ -344,7 +372,8 @@ json::object openapi_schemas(std::span<const SchemaType* const> roots) {
     todo.pop_back();
     if (!seen.insert(type).second) continue;
     json::object properties;
-    if (type->is_object()) properties = {{"apiVersion", {{"type", "string"}}}, {"kind", {{"type", "string"}}}};
+    if (type->is_object())
+      properties = {{"apiVersion", {{"type", "string"}}}, {"kind", {{"type", "string"}}}};
     for (const auto& f : type->fields) {
       json::object one = openapi_of(f);
       if (f.list) one = {{"type", "array"}, {"items", std::move(one)}};

@@ -17,14 +17,14 @@ struct SchemaType;
 struct SchemaField {
   std::string_view name;
   int number = 0;
-  std::string_view scalar;            // "s", "i", …; empty where `type` says what it is
+  std::string_view scalar;  // "s", "i", …; empty where `type` says what it is
   const SchemaType* type = nullptr;
   bool list = false, map = false, keep_zero = false;
 };
 
 struct SchemaType {
   std::string_view name;
-  std::vector<SchemaField> fields;    // inlined ones included
+  std::vector<SchemaField> fields;  // inlined ones included
   [[nodiscard]] const SchemaField* find(std::string_view field) const noexcept;
   [[nodiscard]] bool is_object() const noexcept { return find("metadata") != nullptr; }
 };

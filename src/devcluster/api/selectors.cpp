@@ -45,7 +45,8 @@ std::string field_value(const json::value& object, std::string_view path) {
   if (path == "source") return value_text(find(object, {"source", "component"}));
   if (at == nullptr && path == "spec.hostNetwork") return "false";
   if (at == nullptr && path == "status.replicas") return "0";
-  if (at == nullptr && path == "status.successful") return std::to_string(get_int(object, {"status", "succeeded"}).value_or(0));
+  if (at == nullptr && path == "status.successful")
+    return std::to_string(get_int(object, {"status", "succeeded"}).value_or(0));
   if (at == nullptr && path == "spec.unschedulable") return "false";
   return value_text(at);
 }
@@ -54,8 +55,13 @@ std::string field_value(const json::value& object, std::string_view path) {
 bool selectable(const ResourceInfo& r, std::string_view field) {
   if (field == "metadata.name" || (r.namespaced && field == "metadata.namespace")) return true;
   static const std::map<std::string_view, std::set<std::string_view>> table = {
-      {"Pod", {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"}},
-      {"Event", {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason", "reportingComponent", "source", "type"}},
+      {"Pod",
+       {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+        "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName"}},
+      {"Event",
+       {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
+        "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
+        "reportingComponent", "source", "type"}},
       {"Secret", {"type"}},
       {"Namespace", {"status.phase"}},
       {"Node", {"spec.unschedulable"}},
@@ -70,10 +76,12 @@ bool selectable(const ResourceInfo& r, std::string_view field) {
 
 }  // namespace
 
-Result<Selector> Selector::parse(std::string_view labels, std::string_view fields, const ResourceInfo* resource) {
+Result<Selector> Selector::parse(std::string_view labels, std::string_view fields,
+                                 const ResourceInfo* resource) {
   Selector out;
   const auto bad = [](std::string_view what) {
-    return fail(Errc::invalid_argument, "BadRequest", fmt::format("unable to parse requirement: {}", printable(what, 200)));
+    return fail(Errc::invalid_argument, "BadRequest",
+                fmt::format("unable to parse requirement: {}", printable(what, 200)));
   };
   for (const auto& raw : terms(labels)) {
     const std::string term(trim(raw));
@@ -81,14 +89,17 @@ Result<Selector> Selector::parse(std::string_view labels, std::string_view field
     const auto list = [&](std::size_t open) {
       const auto close = term.rfind(')');
       if (close == std::string::npos || close < open) return false;
-      for (const auto& v : split(std::string_view(term).substr(open + 1, close - open - 1), ',')) r.values.emplace_back(trim(v));
+      for (const auto& v : split(std::string_view(term).substr(open + 1, close - open - 1), ','))
+        r.values.emplace_back(trim(v));
       return true;
     };
     if (const auto ne = term.find("!="); ne != std::string::npos) {
       r = {std::string(trim(term.substr(0, ne))), Op::not_in, {std::string(trim(term.substr(ne + 2)))}};
     } else if (const auto eq = term.find('='); eq != std::string::npos) {
       const auto from = term.find_first_not_of('=', eq);
-      r = {std::string(trim(term.substr(0, eq))), Op::in, {from == std::string::npos ? "" : std::string(trim(term.substr(from)))}};
+      r = {std::string(trim(term.substr(0, eq))),
+           Op::in,
+           {from == std::string::npos ? "" : std::string(trim(term.substr(from)))}};
     } else if (const auto notin = term.find(" notin "); notin != std::string::npos) {
       r.key = std::string(trim(term.substr(0, notin)));
       r.op = Op::not_in;
@@ -112,9 +123,16 @@ Result<Selector> Selector::parse(std::string_view labels, std::string_view field
     if (eq == std::string::npos) return bad(term);
     const auto field = term.substr(0, std::min(ne, eq));
     if (resource != nullptr && !selectable(*resource, field))
-      return fail(Errc::invalid_argument, "BadRequest", fmt::format("field label not supported: {}", printable(field, 100)));
-    if (ne != std::string::npos) out.fields_.push_back({term.substr(0, ne), Op::not_in, {term.substr(ne + 2)}});
-    else out.fields_.push_back({term.substr(0, eq), Op::in, {term.substr(term.find_first_not_of('=', eq) == std::string::npos ? term.size() : term.find_first_not_of('=', eq))}});
+      return fail(Errc::invalid_argument, "BadRequest",
+                  fmt::format("field label not supported: {}", printable(field, 100)));
+    if (ne != std::string::npos)
+      out.fields_.push_back({term.substr(0, ne), Op::not_in, {term.substr(ne + 2)}});
+    else
+      out.fields_.push_back({term.substr(0, eq),
+                             Op::in,
+                             {term.substr(term.find_first_not_of('=', eq) == std::string::npos
+                                              ? term.size()
+                                              : term.find_first_not_of('=', eq))}});
   }
   return out;
 }
@@ -137,7 +155,9 @@ bool Selector::matches(const json::value& object) const {
 }
 
 bool label_selector_matches(const json::value& selector, const json::object* labels) {
-  const auto value = [&](std::string_view key) -> const json::value* { return labels == nullptr ? nullptr : labels->if_contains(key); };
+  const auto value = [&](std::string_view key) -> const json::value* {
+    return labels == nullptr ? nullptr : labels->if_contains(key);
+  };
   if (const auto* wanted = find_object(selector, {"matchLabels"})) {
     for (const auto& [key, v] : *wanted) {
       const auto* have = value(key);
@@ -149,7 +169,8 @@ bool label_selector_matches(const json::value& selector, const json::object* lab
       const auto* have = value(get_string(e, {"key"}));
       const auto op = get_string(e, {"operator"});
       const auto* values = find_array(e, {"values"});
-      const bool listed = have != nullptr && values != nullptr && std::ranges::find(*values, *have) != values->end();
+      const bool listed =
+          have != nullptr && values != nullptr && std::ranges::find(*values, *have) != values->end();
       if (op == "In" && !listed) return false;
       if (op == "NotIn" && listed) return false;
       if (op == "Exists" && have == nullptr) return false;

@@ -16,7 +16,8 @@ class Selector {
  public:
   // Error "BadRequest" names the text. With `r`, only the fields that a real API
   // server selects this kind by are taken.
-  static Result<Selector> parse(std::string_view labels, std::string_view fields, const ResourceInfo* r = nullptr);
+  static Result<Selector> parse(std::string_view labels, std::string_view fields,
+                                const ResourceInfo* r = nullptr);
   [[nodiscard]] bool matches(const json::value& object) const;
   [[nodiscard]] bool everything() const noexcept { return labels_.empty() && fields_.empty(); }
 

@@ -33,8 +33,13 @@ std::string verb_of(const net::ServerRequest& r, const ApiServer::Target& t) {
 }  // namespace
 
 json::object status_of(const Error& e) {
-  json::object out{{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", json::object()}, {"status", "Failure"},
-                   {"message", to_valid_utf8(e.message)}, {"reason", e.code}, {"code", code_of(e)}};
+  json::object out{{"kind", "Status"},
+                   {"apiVersion", "v1"},
+                   {"metadata", json::object()},
+                   {"status", "Failure"},
+                   {"message", to_valid_utf8(e.message)},
+                   {"reason", e.code},
+                   {"code", code_of(e)}};
   if (!e.hint.empty()) {
     if (auto details = parse_json(e.hint, "details")) out["details"] = std::move(*details);
   }
@@ -57,7 +62,8 @@ std::optional<ApiServer::Target> parse_target(const Registry& registry, std::str
     return std::nullopt;
   }
   // /namespaces/NS/RESOURCE..., but /namespaces/NS[/status|/finalize] is the namespace itself.
-  if (parts[at] == "namespaces" && parts.size() >= at + 3 && !(t.group.empty() && (parts[at + 2] == "status" || parts[at + 2] == "finalize"))) {
+  if (parts[at] == "namespaces" && parts.size() >= at + 3 &&
+      !(t.group.empty() && (parts[at + 2] == "status" || parts[at + 2] == "finalize"))) {
     t.name_space = parts[at + 1];
     at += 2;
   }
@@ -72,12 +78,15 @@ std::optional<ApiServer::Target> parse_target(const Registry& registry, std::str
 }
 
 std::shared_ptr<const json::value> crd_of(Registry& registry, const ResourceInfo& r) {
-  return r.custom ? registry.storage().get("apiextensions.k8s.io/customresourcedefinitions", "", r.plural + "." + r.group) : nullptr;
+  return r.custom ? registry.storage().get("apiextensions.k8s.io/customresourcedefinitions", "",
+                                           r.plural + "." + r.group)
+                  : nullptr;
 }
 
 ApiServer::Exchange::Form ApiServer::Exchange::form() const {
   const auto accept = request.headers.get("Accept");
-  if (accept.find("as=Table") != std::string_view::npos && accept.find("v=v1;") != std::string_view::npos) return Form::table;
+  if (accept.find("as=Table") != std::string_view::npos && accept.find("v=v1;") != std::string_view::npos)
+    return Form::table;
   if (accept.find("as=Table;v=v1") != std::string_view::npos) return Form::table;
   if (accept.find("as=PartialObjectMetadata") != std::string_view::npos) return Form::metadata;
   return Form::object;
@@ -88,7 +97,9 @@ WriteContext ApiServer::Exchange::write_context() const {
   c.dry_run = request.query.get("dryRun") == "All";
   c.subresource = target.subresource;
   c.field_manager = std::string(request.query.get("fieldManager"));
-  if (c.field_manager.empty()) c.field_manager = std::string(request.headers.get("User-Agent").substr(0, request.headers.get("User-Agent").find('/')));
+  if (c.field_manager.empty())
+    c.field_manager =
+        std::string(request.headers.get("User-Agent").substr(0, request.headers.get("User-Agent").find('/')));
   c.user = user.name;
   return c;
 }
@@ -97,9 +108,11 @@ Result<json::value> ApiServer::Exchange::body() const {
   const auto type = request.headers.get("Content-Type");
   if (type.find("protobuf") != std::string_view::npos) return from_protobuf(request.body);
   if (type.find("cbor") != std::string_view::npos)
-    return fail(Errc::invalid_argument, "UnsupportedMediaType", "the dev cluster takes JSON, YAML and protobuf, not CBOR");
+    return fail(Errc::invalid_argument, "UnsupportedMediaType",
+                "the dev cluster takes JSON, YAML and protobuf, not CBOR");
   const bool yaml = type.find("yaml") != std::string_view::npos;
-  auto value = yaml ? parse_yaml(request.body, "the request body") : parse_json(request.body, "the request body");
+  auto value =
+      yaml ? parse_yaml(request.body, "the request body") : parse_json(request.body, "the request body");
   if (!value) return fail(Errc::invalid_argument, "BadRequest", value.error().message);
   return value;
 }
@@ -109,13 +122,16 @@ Result<> ApiServer::Exchange::check_fields(json::value& object) {
   const auto* type = r == nullptr || r->custom ? nullptr : find_schema(r->kind);
   if (type == nullptr) return {};
   const auto refuse = [&](std::string_view why) {
-    return fail(Errc::invalid_argument, "BadRequest", fmt::format("{} in version \"{}\" cannot be handled as a {}: {}", r->kind, r->version, r->kind, why));
+    return fail(
+        Errc::invalid_argument, "BadRequest",
+        fmt::format("{} in version \"{}\" cannot be handled as a {}: {}", r->kind, r->version, r->kind, why));
   };
   const auto unknown = prune(*type, object);
   if (!unknown) return refuse(unknown.error().message);
   if (unknown->empty()) return {};
   std::vector<std::string> parts;
-  for (const auto& path : *unknown) parts.push_back(fmt::format("unknown field \"{}\"", printable(path, 200)));
+  for (const auto& path : *unknown)
+    parts.push_back(fmt::format("unknown field \"{}\"", printable(path, 200)));
   const auto mode = request.query.get("fieldValidation");
   if (mode == "Strict") return refuse("strict decoding error: " + join(parts, ", "));
   if (mode != "Ignore") warnings.insert(warnings.end(), parts.begin(), parts.end());
@@ -125,10 +141,14 @@ Result<> ApiServer::Exchange::check_fields(json::value& object) {
 Error no_such_object(const ApiServer::Target& t) {
   json::object details{{"name", t.name}, {"kind", t.plural}};
   if (!t.group.empty()) details["group"] = t.group;
-  return {Errc::not_found, "NotFound", fmt::format("{}{}{} \"{}\" not found", t.plural, t.group.empty() ? "" : ".", t.group, t.name), json::serialize(details), 0};
+  return {Errc::not_found, "NotFound",
+          fmt::format("{}{}{} \"{}\" not found", t.plural, t.group.empty() ? "" : ".", t.group, t.name),
+          json::serialize(details), 0};
 }
 
-Error no_such_path() { return {Errc::not_found, "NotFound", "the server could not find the requested resource", {}, 0}; }
+Error no_such_path() {
+  return {Errc::not_found, "NotFound", "the server could not find the requested resource", {}, 0};
+}
 
 net::Task<> ApiServer::Exchange::answer(int status, const json::value& body) {
   net::ServerResponse response;
@@ -136,7 +156,8 @@ net::Task<> ApiServer::Exchange::answer(int status, const json::value& body) {
   response.headers.add("Content-Type", "application/json");
   for (const auto& w : warnings) {
     std::string quoted;
-    for (const char c : printable(w, 400)) quoted += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    for (const char c : printable(w, 400))
+      quoted += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
     response.headers.add("Warning", fmt::format("299 - \"{}\"", quoted));
   }
   response.body = json::serialize(body) + "\n";
@@ -154,8 +175,9 @@ net::Task<> ApiServer::Exchange::answer_object(int status, const json::value& ob
     body = metadata_of(object);
   } else if (form() == Form::table && target.resource != nullptr && request.method == "GET") {
     const auto crd = crd_of(registry, *target.resource);
-    body = table_of(*target.resource, crd.get(), {std::make_shared<const json::value>(object)}, request.query.get("includeObject"),
-                    get_string(object, {"metadata", "resourceVersion"}), system_clock().now());
+    body = table_of(*target.resource, crd.get(), {std::make_shared<const json::value>(object)},
+                    request.query.get("includeObject"), get_string(object, {"metadata", "resourceVersion"}),
+                    system_clock().now());
   } else {
     body = object;
   }
@@ -190,8 +212,13 @@ net::Task<> ApiServer::handle(const net::ServerRequest& request, net::ResponseWr
     // An empty document: kubectl 1.27 wants one before it turns to v3.
     net::ServerResponse empty;
     const bool binary = request.headers.get("Accept").find("protobuf") != std::string_view::npos;
-    empty.headers.add("Content-Type", binary ? "application/com.github.proto-openapi.spec.v2.v1.0+protobuf" : "application/json");
-    empty.body = binary ? "\x0a\x03" "2.0" : R"({"swagger":"2.0","info":{"title":"Kubernetes","version":"v1.33.0"},"paths":{},"definitions":{}})";
+    empty.headers.add("Content-Type", binary ? "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+                                             : "application/json");
+    empty.body =
+        binary
+            ? "\x0a\x03"
+              "2.0"
+            : R"({"swagger":"2.0","info":{"title":"Kubernetes","version":"v1.33.0"},"paths":{},"definitions":{}})";
     co_await out.send(std::move(empty));
     co_return;
   }
@@ -209,15 +236,19 @@ net::Task<> ApiServer::handle(const net::ServerRequest& request, net::ResponseWr
   }
   x.target = std::move(*target);
   x.verb = verb_of(request, x.target);
-  Attributes a{x.verb, x.target.group, x.target.plural, x.target.subresource, x.target.name_space, x.target.name, {}};
+  Attributes a{
+      x.verb, x.target.group, x.target.plural, x.target.subresource, x.target.name_space, x.target.name, {}};
   if (x.target.plural == "namespaces" && x.target.group.empty()) a.name_space = x.target.name;
   if (!access_.allowed(x.user, a)) {
     co_await x.answer(Access::forbidden(x.user, a));
     co_return;
   }
   if (x.target.resource == nullptr) {
-    if ((x.target.group == "authentication.k8s.io" || x.target.group == "authorization.k8s.io") && request.method == "POST") co_await review(x);
-    else co_await x.answer(missing);
+    if ((x.target.group == "authentication.k8s.io" || x.target.group == "authorization.k8s.io") &&
+        request.method == "POST")
+      co_await review(x);
+    else
+      co_await x.answer(missing);
     co_return;
   }
   co_await resource_request(x);
@@ -244,7 +275,8 @@ Result<> ApiServer::impersonate(Exchange& x) {
   }
   for (const auto& a : asked)
     if (!access_.allowed(x.user, a)) return std::unexpected(Access::forbidden(x.user, a));
-  if (std::ranges::find(as.groups, "system:authenticated") == as.groups.end()) as.groups.emplace_back("system:authenticated");
+  if (std::ranges::find(as.groups, "system:authenticated") == as.groups.end())
+    as.groups.emplace_back("system:authenticated");
   x.user = std::move(as);
   return {};
 }
@@ -260,14 +292,24 @@ net::Task<> ApiServer::resource_request(Exchange& x) {
     co_await scale(x);
   } else if (t.subresource == "eviction" && r.kind == "Pod" && x.request.method == "POST") {
     co_await evict(x);
-  } else if (r.kind == "Pod" && (t.subresource == "exec" || t.subresource == "attach" || t.subresource == "portforward")) {
-    const Error missing{Errc::unsupported, "NotImplemented", fmt::format("the dev cluster has no {}: its pods are local processes", t.subresource), {}, 0};
+  } else if (r.kind == "Pod" &&
+             (t.subresource == "exec" || t.subresource == "attach" || t.subresource == "portforward")) {
+    const Error missing{Errc::unsupported,
+                        "NotImplemented",
+                        fmt::format("the dev cluster has no {}: its pods are local processes", t.subresource),
+                        {},
+                        0};
     co_await x.answer(missing);
-  } else if (!t.subresource.empty() && !(t.subresource == "status" && r.has_status) && !(t.subresource == "finalize" && r.kind == "Namespace")) {
+  } else if (!t.subresource.empty() && !(t.subresource == "status" && r.has_status) &&
+             !(t.subresource == "finalize" && r.kind == "Namespace")) {
     const Error missing = no_such_path();
     co_await x.answer(missing);
   } else if (t.name.empty() ? x.verb == "update" || x.verb == "patch" : x.verb == "create") {
-    const Error wrong{Errc::invalid_argument, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}, 0};
+    const Error wrong{Errc::invalid_argument,
+                      "MethodNotAllowed",
+                      "the server does not allow this method on the requested resource",
+                      {},
+                      0};
     co_await x.answer(wrong);
   } else if (x.verb == "get") {
     if (const auto found = registry_.storage().get(r.key(), r.namespaced ? t.name_space : "", t.name)) {

@@ -19,7 +19,8 @@ json::object status_of(const Error& e);
 // Borrows all parts; loop thread only.
 class ApiServer {
  public:
-  ApiServer(Registry& registry, Access& access, Node* node) : registry_(registry), access_(access), node_(node) {}
+  ApiServer(Registry& registry, Access& access, Node* node)
+      : registry_(registry), access_(access), node_(node) {}
   net::Task<> handle(const net::ServerRequest& request, net::ResponseWriter& out);
 
   // What a request is about. Public for the helpers in the .cpp files.

@@ -17,7 +17,7 @@ struct Controllers::Impl {
   std::deque<Item> queue;
   std::set<Item> queued;
   std::map<Item, std::chrono::steady_clock::time_point> later;
-  std::deque<std::pair<std::string, std::string>> gone;   // uid and namespace of deleted objects
+  std::deque<std::pair<std::string, std::string>> gone;  // uid and namespace of deleted objects
   net::Notifier work;
   net::Notifier ended;
   bool stopping = false, running = false;
@@ -32,7 +32,8 @@ struct Controllers::Impl {
 
   void on_event(const WatchEvent& e) {
     const auto& o = *e.object;
-    const Item item{e.resource, std::string(get_string(o, {"metadata", "namespace"})), std::string(get_string(o, {"metadata", "name"}))};
+    const Item item{e.resource, std::string(get_string(o, {"metadata", "namespace"})),
+                    std::string(get_string(o, {"metadata", "name"}))};
     if (e.type == WatchEvent::Type::deleted) {
       gone.emplace_back(get_string(o, {"metadata", "uid"}), item.name_space);
       later.erase(item);
@@ -46,19 +47,22 @@ struct Controllers::Impl {
         for (const auto& owner : *owners) {
           const auto api = get_string(owner, {"apiVersion"});
           const auto slash = api.find('/');
-          const auto* r = registry.find_kind(slash == std::string_view::npos ? "" : api.substr(0, slash), get_string(owner, {"kind"}));
+          const auto* r = registry.find_kind(slash == std::string_view::npos ? "" : api.substr(0, slash),
+                                             get_string(owner, {"kind"}));
           if (r != nullptr) push({r->key(), item.name_space, std::string(get_string(owner, {"name"}))});
         }
       }
       if (e.resource == "/pods")
         for (const auto& budget : registry.storage().list("policy/poddisruptionbudgets", item.name_space))
-          push({"policy/poddisruptionbudgets", item.name_space, std::string(get_string(*budget, {"metadata", "name"}))});
+          push({"policy/poddisruptionbudgets", item.name_space,
+                std::string(get_string(*budget, {"metadata", "name"}))});
     }
     if (!item.name_space.empty() && e.resource != "/resourcequotas" && e.resource != "/events")
       for (const auto& quota : registry.storage().list("/resourcequotas", item.name_space))
         push({"/resourcequotas", item.name_space, std::string(get_string(*quota, {"metadata", "name"}))});
     // Content of a namespace that ends: it wants to know when it is empty.
-    if (e.type == WatchEvent::Type::deleted && !item.name_space.empty()) push({"/namespaces", "", item.name_space});
+    if (e.type == WatchEvent::Type::deleted && !item.name_space.empty())
+      push({"/namespaces", "", item.name_space});
   }
 
   Again sync(const Item& item) {
@@ -91,8 +95,10 @@ struct Controllers::Impl {
       auto wait = kIdle;
       std::vector<Item> due;
       for (const auto& [item, at] : self->later) {
-        if (at <= now) due.push_back(item);
-        else wait = std::min(wait, std::chrono::ceil<Duration>(at - now));
+        if (at <= now)
+          due.push_back(item);
+        else
+          wait = std::min(wait, std::chrono::ceil<Duration>(at - now));
       }
       for (auto& item : due) {
         self->later.erase(item);
@@ -125,7 +131,8 @@ struct Controllers::Impl {
   }
 };
 
-Controllers::Controllers(net::Loop& loop, Registry& registry) : impl_(std::make_shared<Impl>(loop, registry)) {}
+Controllers::Controllers(net::Loop& loop, Registry& registry)
+    : impl_(std::make_shared<Impl>(loop, registry)) {}
 Controllers::~Controllers() { impl_->stopping = true; }
 
 void Controllers::start() {

@@ -17,23 +17,29 @@ bool tracked(const json::value& pod) {
 }
 
 // A pod that will never run again: ended, or deleted before it had a node.
-bool over(const json::value& pod) { return pod_finished(pod) || (being_deleted(pod) && get_string(pod, {"spec", "nodeName"}).empty()); }
+bool over(const json::value& pod) {
+  return pod_finished(pod) || (being_deleted(pod) && get_string(pod, {"spec", "nodeName"}).empty());
+}
 
 void untrack(Registry& registry, const json::value& pod) {
-  (void)registry.modify(*registry.find("", "pods"), get_string(pod, {"metadata", "namespace"}), get_string(pod, {"metadata", "name"}), [](json::value& o) {
-    auto* list = find(o, {"metadata", "finalizers"});
-    if (list == nullptr) return false;
-    auto& a = list->get_array();
-    a.erase(std::remove(a.begin(), a.end(), json::value(json::string(kFinalizer))), a.end());
-    if (a.empty()) erase(o, {"metadata", "finalizers"});
-    return true;
-  });
+  (void)registry.modify(*registry.find("", "pods"), get_string(pod, {"metadata", "namespace"}),
+                        get_string(pod, {"metadata", "name"}), [](json::value& o) {
+                          auto* list = find(o, {"metadata", "finalizers"});
+                          if (list == nullptr) return false;
+                          auto& a = list->get_array();
+                          a.erase(std::remove(a.begin(), a.end(), json::value(json::string(kFinalizer))),
+                                  a.end());
+                          if (a.empty()) erase(o, {"metadata", "finalizers"});
+                          return true;
+                        });
 }
 
 void delete_pod(Registry& registry, const json::value& job, const json::value& pod) {
   if (being_deleted(pod)) return;
-  if (registry.remove(*registry.find("", "pods"), get_string(pod, {"metadata", "namespace"}), get_string(pod, {"metadata", "name"})))
-    registry.record_event(job, "Normal", "SuccessfulDelete", fmt::format("Deleted pod: {}", get_string(pod, {"metadata", "name"})), kComponent);
+  if (registry.remove(*registry.find("", "pods"), get_string(pod, {"metadata", "namespace"}),
+                      get_string(pod, {"metadata", "name"})))
+    registry.record_event(job, "Normal", "SuccessfulDelete",
+                          fmt::format("Deleted pod: {}", get_string(pod, {"metadata", "name"})), kComponent);
 }
 
 struct Verdict {
@@ -45,7 +51,8 @@ struct Verdict {
 Verdict judge(const json::value& job, const json::value& pod) {
   const auto* rules = find_array(job, {"spec", "podFailurePolicy", "rules"});
   if (rules == nullptr) return {};
-  const auto where = fmt::format("{}/{}", get_string(pod, {"metadata", "namespace"}), get_string(pod, {"metadata", "name"}));
+  const auto where =
+      fmt::format("{}/{}", get_string(pod, {"metadata", "namespace"}), get_string(pod, {"metadata", "name"}));
   for (std::size_t i = 0; i < rules->size(); ++i) {
     const auto& rule = (*rules)[i];
     const auto action = get_string(rule, {"action"});
@@ -60,8 +67,12 @@ Verdict judge(const json::value& job, const json::value& pod) {
         for (const auto& s : *statuses) {
           const auto code = get_int(s, {"state", "terminated", "exitCode"}).value_or(0);
           if (code == 0 || (!only.empty() && get_string(s, {"name"}) != only)) continue;
-          const bool listed = values != nullptr && std::ranges::find(*values, json::value(code)) != values->end();
-          if (listed == in) message = fmt::format("Container {} for pod {} failed with exit code {} matching {} rule at index {}", get_string(s, {"name"}), where, code, action, i);
+          const bool listed =
+              values != nullptr && std::ranges::find(*values, json::value(code)) != values->end();
+          if (listed == in)
+            message =
+                fmt::format("Container {} for pod {} failed with exit code {} matching {} rule at index {}",
+                            get_string(s, {"name"}), where, code, action, i);
         }
       }
     }
@@ -70,8 +81,10 @@ Verdict judge(const json::value& job, const json::value& pod) {
         const auto* list = find_array(pod, {"status", "conditions"});
         if (list == nullptr) continue;
         for (const auto& have : *list)
-          if (get_string(have, {"type"}) == get_string(c, {"type"}) && get_string(have, {"status"}) == get_string(c, {"status"}, "True"))
-            message = fmt::format("Pod {} has condition {} matching {} rule at index {}", where, get_string(c, {"type"}), action, i);
+          if (get_string(have, {"type"}) == get_string(c, {"type"}) &&
+              get_string(have, {"status"}) == get_string(c, {"status"}, "True"))
+            message = fmt::format("Pod {} has condition {} matching {} rule at index {}", where,
+                                  get_string(c, {"type"}), action, i);
       }
     }
     if (message.empty()) continue;
@@ -90,7 +103,8 @@ Again after_the_end(Registry& registry, const json::value& job, const json::valu
   if (left > Duration::zero()) return left;
   DeleteRequest d;
   d.uid = std::string(get_string(job, {"metadata", "uid"}));
-  (void)registry.remove(*registry.find("batch", "jobs"), get_string(job, {"metadata", "namespace"}), get_string(job, {"metadata", "name"}), d);
+  (void)registry.remove(*registry.find("batch", "jobs"), get_string(job, {"metadata", "namespace"}),
+                        get_string(job, {"metadata", "name"}), d);
   return std::nullopt;
 }
 
@@ -113,7 +127,8 @@ Again sync_job(Registry& registry, const json::value& stored) {
   json::value job = stored;
   auto& status = ensure(job, {"status"});
   if (!status.is_object()) status.emplace_object();
-  std::int64_t succeeded = get_int(status, {"succeeded"}).value_or(0), failed = get_int(status, {"failed"}).value_or(0);
+  std::int64_t succeeded = get_int(status, {"succeeded"}).value_or(0),
+               failed = get_int(status, {"failed"}).value_or(0);
   std::int64_t active = 0, ready = 0, terminating = 0;
   std::vector<Object> counted, living;
   std::optional<Time> last_failure;
@@ -125,7 +140,8 @@ Again sync_job(Registry& registry, const json::value& stored) {
   for (const auto& pod : pods) {
     if (over(*pod)) {
       if (get_string(*pod, {"status", "phase"}) != "Succeeded")
-        if (const auto t = parse_time(get_string(*pod, {"metadata", "creationTimestamp"}))) last_failure = std::max(last_failure.value_or(*t), *t);
+        if (const auto t = parse_time(get_string(*pod, {"metadata", "creationTimestamp"})))
+          last_failure = std::max(last_failure.value_or(*t), *t);
       if (!tracked(*pod)) continue;
       counted.push_back(pod);
       if (get_string(*pod, {"status", "phase"}) == "Succeeded") {
@@ -162,7 +178,8 @@ Again sync_job(Registry& registry, const json::value& stored) {
   const auto deadline = get_int(job, {"spec", "activeDeadlineSeconds"});
   if (!suspended && fail_reason.empty() && deadline) {
     if (const auto start = parse_time(get_string(status, {"startTime"}))) {
-      const auto left = std::chrono::ceil<Duration>(*start + std::chrono::seconds(*deadline) - system_clock().now());
+      const auto left =
+          std::chrono::ceil<Duration>(*start + std::chrono::seconds(*deadline) - system_clock().now());
       if (left <= Duration::zero()) {
         fail_reason = "DeadlineExceeded";
         fail_message = "Job was active longer than specified deadline";
@@ -173,11 +190,13 @@ Again sync_job(Registry& registry, const json::value& stored) {
       sooner(std::chrono::seconds(*deadline));
     }
   }
-  const bool complete = fail_reason.empty() && (completions ? succeeded >= *completions : succeeded > 0 && active == 0);
+  const bool complete =
+      fail_reason.empty() && (completions ? succeeded >= *completions : succeeded > 0 && active == 0);
   std::vector<std::pair<std::string, std::string>> events;
 
   if (!fail_reason.empty() || complete) {
-    set_condition(job, complete ? "SuccessCriteriaMet" : "FailureTarget", true, complete ? "CompletionsReached" : fail_reason,
+    set_condition(job, complete ? "SuccessCriteriaMet" : "FailureTarget", true,
+                  complete ? "CompletionsReached" : fail_reason,
                   complete ? "Reached expected number of succeeded pods" : fail_message);
     for (const auto& pod : living) delete_pod(registry, job, *pod);
     terminating += static_cast<std::int64_t>(living.size());
@@ -185,7 +204,8 @@ Again sync_job(Registry& registry, const json::value& stored) {
     if (terminating == 0) {
       if (complete) {
         ensure(status, {"completionTime"}) = now_text();
-        set_condition(job, "Complete", true, "CompletionsReached", "Reached expected number of succeeded pods");
+        set_condition(job, "Complete", true, "CompletionsReached",
+                      "Reached expected number of succeeded pods");
         events.emplace_back("Completed", "Job completed");
       } else {
         set_condition(job, "Failed", true, fail_reason, fail_message);
@@ -209,12 +229,15 @@ Again sync_job(Registry& registry, const json::value& stored) {
     if (get_string(status, {"startTime"}).empty()) ensure(status, {"startTime"}) = now_text();
     const bool wait_for_terminating = get_string(job, {"spec", "podReplacementPolicy"}) == "Failed";
     auto wanted = get_int(job, {"spec", "parallelism"}).value_or(1);
-    if (completions) wanted = std::min(wanted, *completions - succeeded);
-    else if (succeeded > 0) wanted = active;
+    if (completions)
+      wanted = std::min(wanted, *completions - succeeded);
+    else if (succeeded > 0)
+      wanted = active;
     wanted -= active + (wait_for_terminating ? terminating : 0);
     if (wanted > 0 && failed > 0 && last_failure) {
       // 10 s, doubled at each failure, at most 6 min: as the real controller waits.
-      const auto pause = std::chrono::seconds(std::min<std::int64_t>(10LL << std::min<std::int64_t>(failed - 1, 6), 360));
+      const auto pause =
+          std::chrono::seconds(std::min<std::int64_t>(10LL << std::min<std::int64_t>(failed - 1, 6), 360));
       const auto left = std::chrono::ceil<Duration>(*last_failure + pause - system_clock().now());
       if (left > Duration::zero()) {
         sooner(left);
@@ -234,8 +257,10 @@ Again sync_job(Registry& registry, const json::value& stored) {
     }
   }
   const auto put = [&](std::string_view key, std::int64_t n, bool always) {
-    if (n != 0 || always) status.get_object()[key] = n;
-    else status.get_object().erase(key);
+    if (n != 0 || always)
+      status.get_object()[key] = n;
+    else
+      status.get_object().erase(key);
   };
   put("active", active, false);
   put("ready", ready, true);
@@ -248,7 +273,8 @@ Again sync_job(Registry& registry, const json::value& stored) {
   for (const auto& pod : counted) untrack(registry, *pod);
   for (const auto& [reason, message] : events)
     registry.record_event(job, fail_reason.empty() ? "Normal" : "Warning", reason, message, kComponent);
-  if (const auto now = registry.storage().get("batch/jobs", get_string(job, {"metadata", "namespace"}), get_string(job, {"metadata", "name"})))
+  if (const auto now = registry.storage().get("batch/jobs", get_string(job, {"metadata", "namespace"}),
+                                              get_string(job, {"metadata", "name"})))
     for (const auto* type : {"Complete", "Failed"})
       if (const auto* c = true_condition(*now, type)) return after_the_end(registry, *now, *c);
   return again;
@@ -257,9 +283,11 @@ Again sync_job(Registry& registry, const json::value& stored) {
 void release_orphaned_pod(Registry& registry, const json::value& pod) {
   if (!tracked(pod)) return;
   const auto uid = controller_uid(pod);
-  if (const auto* owners = find_array(pod, {"metadata", "ownerReferences"}); owners != nullptr && !uid.empty()) {
+  if (const auto* owners = find_array(pod, {"metadata", "ownerReferences"});
+      owners != nullptr && !uid.empty()) {
     for (const auto& owner : *owners) {
-      const auto job = registry.storage().get("batch/jobs", get_string(pod, {"metadata", "namespace"}), get_string(owner, {"name"}));
+      const auto job = registry.storage().get("batch/jobs", get_string(pod, {"metadata", "namespace"}),
+                                              get_string(owner, {"name"}));
       if (job && get_string(*job, {"metadata", "uid"}) == uid) return;
     }
   }

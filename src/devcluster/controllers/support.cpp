@@ -20,8 +20,12 @@ std::string controller_uid(const json::value& o) {
 }
 
 json::value owner_reference(const json::value& owner) {
-  return json::object{{"apiVersion", get_string(owner, {"apiVersion"})}, {"kind", get_string(owner, {"kind"})}, {"name", get_string(owner, {"metadata", "name"})},
-                      {"uid", get_string(owner, {"metadata", "uid"})}, {"controller", true}, {"blockOwnerDeletion", true}};
+  return json::object{{"apiVersion", get_string(owner, {"apiVersion"})},
+                      {"kind", get_string(owner, {"kind"})},
+                      {"name", get_string(owner, {"metadata", "name"})},
+                      {"uid", get_string(owner, {"metadata", "uid"})},
+                      {"controller", true},
+                      {"blockOwnerDeletion", true}};
 }
 
 std::vector<Object> owned(Registry& registry, const ResourceKey& r, const json::value& owner) {
@@ -45,25 +49,40 @@ const json::value* true_condition(const json::value& object, std::string_view ty
   return nullptr;
 }
 
-bool pod_ready(const json::value& pod) { return !being_deleted(pod) && true_condition(pod, "Ready") != nullptr; }
+bool pod_ready(const json::value& pod) {
+  return !being_deleted(pod) && true_condition(pod, "Ready") != nullptr;
+}
 
-Result<json::value> create_pod(Registry& registry, const json::value& owner, const json::value& pod_template, std::string name, std::string_view component) {
+Result<json::value> create_pod(Registry& registry, const json::value& owner, const json::value& pod_template,
+                               std::string name, std::string_view component) {
   json::value pod = json::object{{"metadata", json::object()}, {"spec", *find(pod_template, {"spec"})}};
   for (const auto* key : {"labels", "annotations", "finalizers"})
     if (const auto* v = find(pod_template, {"metadata", key})) ensure(pod, {"metadata", key}) = *v;
-  if (name.empty()) ensure(pod, {"metadata", "generateName"}) = fmt::format("{}-", get_string(owner, {"metadata", "name"}));
-  else ensure(pod, {"metadata", "name"}) = name;
+  if (name.empty())
+    ensure(pod, {"metadata", "generateName"}) = fmt::format("{}-", get_string(owner, {"metadata", "name"}));
+  else
+    ensure(pod, {"metadata", "name"}) = name;
   ensure(pod, {"metadata", "ownerReferences"}) = json::array{owner_reference(owner)};
-  auto made = registry.create(*registry.find("", "pods"), get_string(owner, {"metadata", "namespace"}), std::move(pod));
-  if (made) registry.record_event(owner, "Normal", "SuccessfulCreate", fmt::format("Created pod: {}", get_string(*made, {"metadata", "name"})), component);
-  else registry.record_event(owner, "Warning", "FailedCreate", fmt::format("Error creating: {}", made.error().message), component);
+  auto made = registry.create(*registry.find("", "pods"), get_string(owner, {"metadata", "namespace"}),
+                              std::move(pod));
+  if (made)
+    registry.record_event(owner, "Normal", "SuccessfulCreate",
+                          fmt::format("Created pod: {}", get_string(*made, {"metadata", "name"})), component);
+  else
+    registry.record_event(owner, "Warning", "FailedCreate",
+                          fmt::format("Error creating: {}", made.error().message), component);
   return made;
 }
 
-bool set_condition(json::value& object, std::string_view type, bool on, std::string_view reason, std::string_view message) {
+bool set_condition(json::value& object, std::string_view type, bool on, std::string_view reason,
+                   std::string_view message) {
   auto& list = ensure(object, {"status", "conditions"});
   if (!list.is_array()) list.emplace_array();
-  json::object fresh{{"type", type}, {"status", on ? "True" : "False"}, {"lastTransitionTime", now_text()}, {"reason", reason}, {"message", message}};
+  json::object fresh{{"type", type},
+                     {"status", on ? "True" : "False"},
+                     {"lastTransitionTime", now_text()},
+                     {"reason", reason},
+                     {"message", message}};
   for (auto& c : list.get_array()) {
     if (get_string(c, {"type"}) != type) continue;
     if (get_string(c, {"status"}) == get_string(json::value(fresh), {"status"})) {
@@ -82,12 +101,15 @@ bool set_condition(json::value& object, std::string_view type, bool on, std::str
 void write_status(Registry& registry, const ResourceInfo& r, const json::value& object, json::value status) {
   WriteContext c;
   c.subresource = "status";
-  (void)registry.modify(r, get_string(object, {"metadata", "namespace"}), get_string(object, {"metadata", "name"}), [&](json::value& o) {
-    auto& at = ensure(o, {"status"});
-    if (at == status) return false;
-    at = std::move(status);
-    return true;
-  }, c);
+  (void)registry.modify(
+      r, get_string(object, {"metadata", "namespace"}), get_string(object, {"metadata", "name"}),
+      [&](json::value& o) {
+        auto& at = ensure(o, {"status"});
+        if (at == status) return false;
+        at = std::move(status);
+        return true;
+      },
+      c);
 }
 
 // ---- namespaces, claims, garbage ---------------------------------------------------
@@ -96,7 +118,8 @@ void sync_namespace(Registry& registry, const json::value& ns) {
   const std::string name(get_string(ns, {"metadata", "name"}));
   if (!being_deleted(ns)) {
     if (!registry.storage().get("/serviceaccounts", name, "default"))
-      (void)registry.create(*registry.find("", "serviceaccounts"), name, json::object{{"metadata", {{"name", "default"}}}});
+      (void)registry.create(*registry.find("", "serviceaccounts"), name,
+                            json::object{{"metadata", {{"name", "default"}}}});
     return;
   }
   bool empty = true;
@@ -106,7 +129,9 @@ void sync_namespace(Registry& registry, const json::value& ns) {
       empty = false;
       if (being_deleted(*o)) continue;
       DeleteRequest d;
-      if (r->kind == "Pod") d.grace_seconds = static_cast<int>(std::min<std::int64_t>(get_int(*o, {"spec", "terminationGracePeriodSeconds"}).value_or(30), 30));
+      if (r->kind == "Pod")
+        d.grace_seconds = static_cast<int>(
+            std::min<std::int64_t>(get_int(*o, {"spec", "terminationGracePeriodSeconds"}).value_or(30), 30));
       (void)registry.remove(*r, name, get_string(*o, {"metadata", "name"}), d);
     }
   }
@@ -121,7 +146,8 @@ void sync_namespace(Registry& registry, const json::value& ns) {
 }
 
 void sync_quota(Registry& registry, const json::value& quota) {
-  write_status(registry, *registry.find("", "resourcequotas"), quota, quota_status(registry.storage(), registry.all(), quota));
+  write_status(registry, *registry.find("", "resourcequotas"), quota,
+               quota_status(registry.storage(), registry.all(), quota));
 }
 
 void sync_claim(Registry& registry, const json::value& claim) {
@@ -134,7 +160,8 @@ void sync_claim(Registry& registry, const json::value& claim) {
 
 namespace {
 
-void for_dependents(Registry& registry, std::string_view owner_uid, std::string_view ns, const std::function<void(const ResourceInfo&, const json::value&)>& fn) {
+void for_dependents(Registry& registry, std::string_view owner_uid, std::string_view ns,
+                    const std::function<void(const ResourceInfo&, const json::value&)>& fn) {
   for (const auto* r : registry.all()) {
     if (r->kind == "Event" || r->kind == "Namespace" || r->kind == "Node") continue;
     for (const auto& o : registry.storage().list(r->key(), r->namespaced ? ns : "")) {
@@ -146,15 +173,17 @@ void for_dependents(Registry& registry, std::string_view owner_uid, std::string_
   }
 }
 
-void drop_finalizer(Registry& registry, const ResourceInfo& r, const json::value& o, std::string_view finalizer) {
-  (void)registry.modify(r, get_string(o, {"metadata", "namespace"}), get_string(o, {"metadata", "name"}), [&](json::value& v) {
-    auto* list = find(v, {"metadata", "finalizers"});
-    if (list == nullptr || !list->is_array()) return false;
-    auto& a = list->get_array();
-    a.erase(std::remove(a.begin(), a.end(), json::value(json::string(finalizer))), a.end());
-    if (a.empty()) erase(v, {"metadata", "finalizers"});
-    return true;
-  });
+void drop_finalizer(Registry& registry, const ResourceInfo& r, const json::value& o,
+                    std::string_view finalizer) {
+  (void)registry.modify(
+      r, get_string(o, {"metadata", "namespace"}), get_string(o, {"metadata", "name"}), [&](json::value& v) {
+        auto* list = find(v, {"metadata", "finalizers"});
+        if (list == nullptr || !list->is_array()) return false;
+        auto& a = list->get_array();
+        a.erase(std::remove(a.begin(), a.end(), json::value(json::string(finalizer))), a.end());
+        if (a.empty()) erase(v, {"metadata", "finalizers"});
+        return true;
+      });
 }
 
 }  // namespace
@@ -162,7 +191,8 @@ void drop_finalizer(Registry& registry, const ResourceInfo& r, const json::value
 void collect_dependents(Registry& registry, std::string_view owner_uid, std::string_view ns) {
   if (owner_uid.empty()) return;
   for_dependents(registry, owner_uid, ns, [&](const ResourceInfo& r, const json::value& o) {
-    if (!being_deleted(o)) (void)registry.remove(r, get_string(o, {"metadata", "namespace"}), get_string(o, {"metadata", "name"}));
+    if (!being_deleted(o))
+      (void)registry.remove(r, get_string(o, {"metadata", "namespace"}), get_string(o, {"metadata", "name"}));
   });
 }
 
@@ -170,16 +200,24 @@ void collect_garbage(Registry& registry, const ResourceInfo& r, const json::valu
   if (!being_deleted(object)) return;
   const auto* finalizers = find_array(object, {"metadata", "finalizers"});
   if (finalizers == nullptr) return;
-  const auto has = [&](std::string_view name) { return std::ranges::find(*finalizers, json::value(json::string(name))) != finalizers->end(); };
-  const auto uid = get_string(object, {"metadata", "uid"}), ns = get_string(object, {"metadata", "namespace"});
+  const auto has = [&](std::string_view name) {
+    return std::ranges::find(*finalizers, json::value(json::string(name))) != finalizers->end();
+  };
+  const auto uid = get_string(object, {"metadata", "uid"}),
+             ns = get_string(object, {"metadata", "namespace"});
   if (has("orphan")) {
     for_dependents(registry, uid, ns, [&](const ResourceInfo& dependent, const json::value& o) {
-      (void)registry.modify(dependent, get_string(o, {"metadata", "namespace"}), get_string(o, {"metadata", "name"}), [&](json::value& v) {
-        auto& a = ensure(v, {"metadata", "ownerReferences"}).get_array();
-        a.erase(std::remove_if(a.begin(), a.end(), [&](const json::value& owner) { return get_string(owner, {"uid"}) == uid; }), a.end());
-        if (a.empty()) erase(v, {"metadata", "ownerReferences"});
-        return true;
-      });
+      (void)registry.modify(dependent, get_string(o, {"metadata", "namespace"}),
+                            get_string(o, {"metadata", "name"}), [&](json::value& v) {
+                              auto& a = ensure(v, {"metadata", "ownerReferences"}).get_array();
+                              a.erase(std::remove_if(a.begin(), a.end(),
+                                                     [&](const json::value& owner) {
+                                                       return get_string(owner, {"uid"}) == uid;
+                                                     }),
+                                      a.end());
+                              if (a.empty()) erase(v, {"metadata", "ownerReferences"});
+                              return true;
+                            });
     });
     drop_finalizer(registry, r, object, "orphan");
   } else if (has("foregroundDeletion")) {
@@ -188,7 +226,9 @@ void collect_garbage(Registry& registry, const ResourceInfo& r, const json::valu
       any = true;
       DeleteRequest d;
       d.propagation = dependent.kind == "Pod" ? "Background" : "Foreground";
-      if (!being_deleted(o)) (void)registry.remove(dependent, get_string(o, {"metadata", "namespace"}), get_string(o, {"metadata", "name"}), d);
+      if (!being_deleted(o))
+        (void)registry.remove(dependent, get_string(o, {"metadata", "namespace"}),
+                              get_string(o, {"metadata", "name"}), d);
     });
     if (!any) drop_finalizer(registry, r, object, "foregroundDeletion");
   }
@@ -202,7 +242,8 @@ Again sync_disruption_budget(Registry& registry, const json::value& budget) {
     const auto* wanted = selector == nullptr ? nullptr : find_object(*selector, {"matchLabels"});
     bool match = wanted != nullptr && labels != nullptr;
     if (match)
-      for (const auto& [key, value] : *wanted) match = match && labels->contains(key) && labels->at(key) == value;
+      for (const auto& [key, value] : *wanted)
+        match = match && labels->contains(key) && labels->at(key) == value;
     if (!match || pod_finished(*pod)) continue;
     ++expected;
     healthy += pod_ready(*pod) ? 1 : 0;
@@ -215,11 +256,16 @@ Again sync_disruption_budget(Registry& registry, const json::value& budget) {
     return std::nullopt;
   };
   std::int64_t desired = 0;
-  if (const auto n = share("minAvailable")) desired = *n;
-  else if (const auto m = share("maxUnavailable")) desired = std::max<std::int64_t>(expected - *m, 0);
+  if (const auto n = share("minAvailable"))
+    desired = *n;
+  else if (const auto m = share("maxUnavailable"))
+    desired = std::max<std::int64_t>(expected - *m, 0);
   write_status(registry, *registry.find("policy", "poddisruptionbudgets"), budget,
-               json::object{{"currentHealthy", healthy}, {"desiredHealthy", desired}, {"expectedPods", expected},
-                            {"disruptionsAllowed", std::max<std::int64_t>(healthy - desired, 0)}, {"observedGeneration", get_int(budget, {"metadata", "generation"}).value_or(1)}});
+               json::object{{"currentHealthy", healthy},
+                            {"desiredHealthy", desired},
+                            {"expectedPods", expected},
+                            {"disruptionsAllowed", std::max<std::int64_t>(healthy - desired, 0)},
+                            {"observedGeneration", get_int(budget, {"metadata", "generation"}).value_or(1)}});
   return std::nullopt;
 }
 

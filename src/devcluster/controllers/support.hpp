@@ -35,7 +35,8 @@ bool pod_finished(const json::value& pod);
 Result<json::value> create_pod(Registry& registry, const json::value& owner, const json::value& pod_template,
                                std::string name, std::string_view component);
 // Sets one condition; keeps lastTransitionTime while the status stays. True if something changed.
-bool set_condition(json::value& object, std::string_view type, bool on, std::string_view reason, std::string_view message);
+bool set_condition(json::value& object, std::string_view type, bool on, std::string_view reason,
+                   std::string_view message);
 const json::value* true_condition(const json::value& object, std::string_view type);
 // Replaces .status where it differs.
 void write_status(Registry& registry, const ResourceInfo& r, const json::value& object, json::value status);

@@ -12,10 +12,13 @@ namespace {
 std::int64_t generation(const json::value& o) { return get_int(o, {"metadata", "generation"}).value_or(1); }
 std::int64_t replicas_of(const json::value& o) { return get_int(o, {"spec", "replicas"}).value_or(1); }
 
-void remove_pod(Registry& registry, const json::value& owner, const json::value& pod, std::string_view component) {
+void remove_pod(Registry& registry, const json::value& owner, const json::value& pod,
+                std::string_view component) {
   if (being_deleted(pod)) return;
-  if (registry.remove(*registry.find("", "pods"), get_string(pod, {"metadata", "namespace"}), get_string(pod, {"metadata", "name"})))
-    registry.record_event(owner, "Normal", "SuccessfulDelete", fmt::format("Deleted pod: {}", get_string(pod, {"metadata", "name"})), component);
+  if (registry.remove(*registry.find("", "pods"), get_string(pod, {"metadata", "namespace"}),
+                      get_string(pod, {"metadata", "name"})))
+    registry.record_event(owner, "Normal", "SuccessfulDelete",
+                          fmt::format("Deleted pod: {}", get_string(pod, {"metadata", "name"})), component);
 }
 
 std::vector<Object> living(const std::vector<Object>& pods) {
@@ -29,7 +32,9 @@ std::int64_t ready_count(const std::vector<Object>& pods) {
   return std::ranges::count_if(pods, [](const Object& p) { return pod_ready(*p); });
 }
 
-std::string template_hash(const json::value& o) { return sha256_hex(canonical_json(*find(o, {"spec", "template"}))).substr(0, 10); }
+std::string template_hash(const json::value& o) {
+  return sha256_hex(canonical_json(*find(o, {"spec", "template"}))).substr(0, 10);
+}
 
 }  // namespace
 
@@ -46,11 +51,14 @@ Again sync_replica_set(Registry& registry, const json::value& set) {
   if (pods.size() > wanted) {
     // Those that are not ready go first.
     std::ranges::stable_sort(pods, {}, [](const Object& p) { return pod_ready(*p); });
-    for (std::size_t i = 0; i < pods.size() - wanted; ++i) remove_pod(registry, set, *pods[i], "replicaset-controller");
+    for (std::size_t i = 0; i < pods.size() - wanted; ++i)
+      remove_pod(registry, set, *pods[i], "replicaset-controller");
   }
   pods = living(owned(registry, "/pods", set));
   const auto ready = ready_count(pods);
-  json::object status{{"replicas", pods.size()}, {"fullyLabeledReplicas", pods.size()}, {"observedGeneration", generation(set)}};
+  json::object status{{"replicas", pods.size()},
+                      {"fullyLabeledReplicas", pods.size()},
+                      {"observedGeneration", generation(set)}};
   if (ready > 0) status["readyReplicas"] = status["availableReplicas"] = ready;
   write_status(registry, *registry.find("apps", "replicasets"), set, std::move(status));
   return again;
@@ -59,20 +67,31 @@ Again sync_replica_set(Registry& registry, const json::value& set) {
 Again sync_deployment(Registry& registry, const json::value& deployment) {
   if (being_deleted(deployment)) return std::nullopt;
   const auto& sets_resource = *registry.find("apps", "replicasets");
-  const std::string ns(get_string(deployment, {"metadata", "namespace"})), name(get_string(deployment, {"metadata", "name"}));
+  const std::string ns(get_string(deployment, {"metadata", "namespace"})),
+      name(get_string(deployment, {"metadata", "name"}));
   const auto hash = template_hash(deployment);
   auto sets = owned(registry, "apps/replicasets", deployment);
   Object current;
   std::int64_t revision = 0;
   for (const auto& s : sets) {
     if (get_string(*s, {"metadata", "labels", "pod-template-hash"}) == hash) current = s;
-    revision = std::max<std::int64_t>(revision, std::strtol(std::string(get_string(*s, {"metadata", "annotations", "deployment.kubernetes.io/revision"})).c_str(), nullptr, 10));
+    revision = std::max<std::int64_t>(
+        revision,
+        std::strtol(
+            std::string(get_string(*s, {"metadata", "annotations", "deployment.kubernetes.io/revision"}))
+                .c_str(),
+            nullptr, 10));
   }
   if (!current) {
-    json::value set = json::object{{"metadata", {{"name", fmt::format("{}-{}", name, hash)}}}, {"spec", {{"replicas", 0}}}};
-    ensure(set, {"metadata", "labels"}) = find(deployment, {"spec", "template", "metadata", "labels"}) == nullptr ? json::value(json::object()) : *find(deployment, {"spec", "template", "metadata", "labels"});
+    json::value set =
+        json::object{{"metadata", {{"name", fmt::format("{}-{}", name, hash)}}}, {"spec", {{"replicas", 0}}}};
+    ensure(set, {"metadata", "labels"}) =
+        find(deployment, {"spec", "template", "metadata", "labels"}) == nullptr
+            ? json::value(json::object())
+            : *find(deployment, {"spec", "template", "metadata", "labels"});
     ensure(set, {"metadata", "labels", "pod-template-hash"}) = hash;
-    ensure(set, {"metadata", "annotations", "deployment.kubernetes.io/revision"}) = std::to_string(revision + 1);
+    ensure(set, {"metadata", "annotations", "deployment.kubernetes.io/revision"}) =
+        std::to_string(revision + 1);
     ensure(set, {"metadata", "ownerReferences"}) = json::array{owner_reference(deployment)};
     ensure(set, {"spec", "selector"}) = *find(deployment, {"spec", "selector"});
     ensure(set, {"spec", "selector", "matchLabels", "pod-template-hash"}) = hash;
@@ -91,8 +110,11 @@ Again sync_deployment(Registry& registry, const json::value& deployment) {
   const auto wanted = replicas_of(deployment);
   const auto scale = [&](const json::value& set, std::int64_t n) {
     if (replicas_of(set) == n) return;
-    registry.record_event(deployment, "Normal", "ScalingReplicaSet",
-                          fmt::format("Scaled {} replica set {} from {} to {}", n > replicas_of(set) ? "up" : "down", get_string(set, {"metadata", "name"}), replicas_of(set), n), "deployment-controller");
+    registry.record_event(
+        deployment, "Normal", "ScalingReplicaSet",
+        fmt::format("Scaled {} replica set {} from {} to {}", n > replicas_of(set) ? "up" : "down",
+                    get_string(set, {"metadata", "name"}), replicas_of(set), n),
+        "deployment-controller");
     (void)registry.modify(sets_resource, ns, get_string(set, {"metadata", "name"}), [&](json::value& o) {
       ensure(o, {"spec", "replicas"}) = n;
       return true;
@@ -104,7 +126,9 @@ Again sync_deployment(Registry& registry, const json::value& deployment) {
     scale(*current, wanted);
     const auto ready = get_int(*current, {"status", "availableReplicas"}).value_or(0);
     for (const auto& s : sets)
-      if (s != current && (ready >= wanted || get_string(deployment, {"spec", "strategy", "type"}) == "Recreate")) scale(*s, 0);
+      if (s != current &&
+          (ready >= wanted || get_string(deployment, {"spec", "strategy", "type"}) == "Recreate"))
+        scale(*s, 0);
   }
   std::int64_t total = 0, ready = 0;
   for (const auto& s : owned(registry, "apps/replicasets", deployment)) {
@@ -119,8 +143,10 @@ Again sync_deployment(Registry& registry, const json::value& deployment) {
   auto& status = ensure(next, {"status"});
   if (!status.is_object()) status.emplace_object();
   const auto put = [&](std::string_view key, std::int64_t n) {
-    if (n != 0) status.get_object()[key] = n;
-    else status.get_object().erase(key);
+    if (n != 0)
+      status.get_object()[key] = n;
+    else
+      status.get_object().erase(key);
   };
   status.get_object()["observedGeneration"] = generation(*now);
   put("replicas", total);
@@ -129,18 +155,21 @@ Again sync_deployment(Registry& registry, const json::value& deployment) {
   put("availableReplicas", ready);
   put("unavailableReplicas", std::max<std::int64_t>(wanted - ready, 0));
   const bool available = ready >= wanted;
-  set_condition(next, "Available", available, available ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
-                available ? "Deployment has minimum availability." : "Deployment does not have minimum availability.");
+  set_condition(
+      next, "Available", available, available ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
+      available ? "Deployment has minimum availability." : "Deployment does not have minimum availability.");
   const bool done = fresh_ready >= wanted && total == updated;
   set_condition(next, "Progressing", true, done ? "NewReplicaSetAvailable" : "ReplicaSetUpdated",
-                fmt::format("ReplicaSet \"{}\" {}.", get_string(*current, {"metadata", "name"}), done ? "has successfully progressed" : "is progressing"));
+                fmt::format("ReplicaSet \"{}\" {}.", get_string(*current, {"metadata", "name"}),
+                            done ? "has successfully progressed" : "is progressing"));
   write_status(registry, *registry.find("apps", "deployments"), *now, status);
   return std::nullopt;
 }
 
 Again sync_stateful_set(Registry& registry, const json::value& set) {
   if (being_deleted(set)) return std::nullopt;
-  const std::string ns(get_string(set, {"metadata", "namespace"})), name(get_string(set, {"metadata", "name"}));
+  const std::string ns(get_string(set, {"metadata", "namespace"})),
+      name(get_string(set, {"metadata", "name"}));
   const auto wanted = replicas_of(set);
   const auto hash = template_hash(set);
   const bool parallel = get_string(set, {"spec", "podManagementPolicy"}) == "Parallel";
@@ -148,7 +177,8 @@ Again sync_stateful_set(Registry& registry, const json::value& set) {
   for (std::int64_t i = 0; i < wanted; ++i) {
     const auto pod_name = fmt::format("{}-{}", name, i);
     const auto pod = registry.storage().get("/pods", ns, pod_name);
-    if (pod && (pod_finished(*pod) || get_string(*pod, {"metadata", "labels", "controller-revision-hash"}) != hash)) {
+    if (pod && (pod_finished(*pod) ||
+                get_string(*pod, {"metadata", "labels", "controller-revision-hash"}) != hash)) {
       remove_pod(registry, set, *pod, "statefulset-controller");
       if (!parallel) break;
       continue;
@@ -163,28 +193,40 @@ Again sync_stateful_set(Registry& registry, const json::value& set) {
         for (const auto& claim : *claims) {
           const auto claim_name = fmt::format("{}-{}", get_string(claim, {"metadata", "name"}), pod_name);
           if (!registry.storage().get("/persistentvolumeclaims", ns, claim_name)) {
-            json::value made = json::object{{"metadata", {{"name", claim_name}}}, {"spec", *find(claim, {"spec"})}};
+            json::value made =
+                json::object{{"metadata", {{"name", claim_name}}}, {"spec", *find(claim, {"spec"})}};
             (void)registry.create(*registry.find("", "persistentvolumeclaims"), ns, std::move(made));
           }
           auto& volumes = ensure(pod_template, {"spec", "volumes"});
           if (!volumes.is_array()) volumes.emplace_array();
-          volumes.get_array().push_back(json::object{{"name", *find(claim, {"metadata", "name"})}, {"persistentVolumeClaim", {{"claimName", claim_name}}}});
+          volumes.get_array().push_back(json::object{{"name", *find(claim, {"metadata", "name"})},
+                                                     {"persistentVolumeClaim", {{"claimName", claim_name}}}});
         }
       }
-      if (!create_pod(registry, set, pod_template, pod_name, "statefulset-controller")) again = std::chrono::seconds(2);
+      if (!create_pod(registry, set, pod_template, pod_name, "statefulset-controller"))
+        again = std::chrono::seconds(2);
     }
     const auto now = registry.storage().get("/pods", ns, pod_name);
-    if (!parallel && (!now || !pod_ready(*now))) break;   // one after another
+    if (!parallel && (!now || !pod_ready(*now))) break;  // one after another
   }
   const auto pods = living(owned(registry, "/pods", set));
   for (const auto& pod : pods) {
-    const auto index = std::strtol(std::string(get_string(*pod, {"metadata", "labels", "apps.kubernetes.io/pod-index"})).c_str(), nullptr, 10);
+    const auto index = std::strtol(
+        std::string(get_string(*pod, {"metadata", "labels", "apps.kubernetes.io/pod-index"})).c_str(),
+        nullptr, 10);
     if (index >= wanted) remove_pod(registry, set, *pod, "statefulset-controller");
   }
   const auto ready = ready_count(pods);
   write_status(registry, *registry.find("apps", "statefulsets"), set,
-               json::object{{"observedGeneration", generation(set)}, {"replicas", pods.size()}, {"readyReplicas", ready}, {"availableReplicas", ready}, {"currentReplicas", pods.size()},
-                            {"updatedReplicas", pods.size()}, {"currentRevision", name + "-" + hash}, {"updateRevision", name + "-" + hash}, {"collisionCount", 0}});
+               json::object{{"observedGeneration", generation(set)},
+                            {"replicas", pods.size()},
+                            {"readyReplicas", ready},
+                            {"availableReplicas", ready},
+                            {"currentReplicas", pods.size()},
+                            {"updatedReplicas", pods.size()},
+                            {"currentRevision", name + "-" + hash},
+                            {"updateRevision", name + "-" + hash},
+                            {"collisionCount", 0}});
   return again;
 }
 
@@ -193,7 +235,8 @@ Again sync_daemon_set(Registry& registry, const json::value& set) {
   const auto hash = template_hash(set);
   auto pods = living(owned(registry, "/pods", set));
   for (const auto& pod : pods)
-    if (get_string(*pod, {"metadata", "labels", "controller-revision-hash"}) != hash) remove_pod(registry, set, *pod, "daemonset-controller");
+    if (get_string(*pod, {"metadata", "labels", "controller-revision-hash"}) != hash)
+      remove_pod(registry, set, *pod, "daemonset-controller");
   Again again;
   if (pods.empty()) {
     json::value pod_template = *find(set, {"spec", "template"});
@@ -203,8 +246,13 @@ Again sync_daemon_set(Registry& registry, const json::value& set) {
   pods = living(owned(registry, "/pods", set));
   const auto ready = ready_count(pods);
   write_status(registry, *registry.find("apps", "daemonsets"), set,
-               json::object{{"observedGeneration", generation(set)}, {"desiredNumberScheduled", 1}, {"currentNumberScheduled", pods.size()}, {"numberReady", ready},
-                            {"numberAvailable", ready}, {"updatedNumberScheduled", pods.size()}, {"numberMisscheduled", 0}});
+               json::object{{"observedGeneration", generation(set)},
+                            {"desiredNumberScheduled", 1},
+                            {"currentNumberScheduled", pods.size()},
+                            {"numberReady", ready},
+                            {"numberAvailable", ready},
+                            {"updatedNumberScheduled", pods.size()},
+                            {"numberMisscheduled", 0}});
   return again;
 }
 

@@ -10,17 +10,23 @@
 namespace oddjob::devcluster {
 namespace {
 
-std::unexpected<Error> config_error(std::string message) { return fail(Errc::failed_precondition, "CreateContainerConfigError", std::move(message)); }
+std::unexpected<Error> config_error(std::string message) {
+  return fail(Errc::failed_precondition, "CreateContainerConfigError", std::move(message));
+}
 
 const std::string* value_of(const Environment& environment, std::string_view name) {
-  const auto found = std::ranges::find_if(environment.rbegin(), environment.rend(), [&](const auto& e) { return e.first == name; });
+  const auto found = std::ranges::find_if(environment.rbegin(), environment.rend(),
+                                          [&](const auto& e) { return e.first == name; });
   return found == environment.rend() ? nullptr : &found->second;
 }
 
-std::string text_of(const json::value& v) { return v.is_string() ? std::string(sv(v.get_string())) : json::serialize(v); }
+std::string text_of(const json::value& v) {
+  return v.is_string() ? std::string(sv(v.get_string())) : json::serialize(v);
+}
 
 // One key of a ConfigMap or Secret; nullopt where it may be missing.
-Result<std::optional<std::string>> key_of(Storage& storage, std::string_view ns, const json::value& reference, bool secret) {
+Result<std::optional<std::string>> key_of(Storage& storage, std::string_view ns, const json::value& reference,
+                                          bool secret) {
   const auto name = get_string(reference, {"name"}), key = get_string(reference, {"key"});
   const bool optional = get_bool(reference, {"optional"});
   const auto object = storage.get(secret ? "/secrets" : "/configmaps", ns, name);
@@ -32,7 +38,8 @@ Result<std::optional<std::string>> key_of(Storage& storage, std::string_view ns,
   const auto* value = find(*object, {"data", key});
   if (value == nullptr) {
     if (optional) return std::nullopt;
-    return config_error(fmt::format("couldn't find key {} in {} {}/{}", key, secret ? "Secret" : "ConfigMap", ns, name));
+    return config_error(
+        fmt::format("couldn't find key {} in {} {}/{}", key, secret ? "Secret" : "ConfigMap", ns, name));
   }
   if (!secret) return text_of(*value);
   OJ_TRY(auto bytes, base64_decode(text_of(*value)));
@@ -45,7 +52,9 @@ std::string field_of(const json::value& pod, std::string_view path) {
     const auto key = path.substr(bracket + 2, path.size() - bracket - 4);
     return std::string(get_string(pod, {"metadata", path.substr(9, bracket - 9), key}));
   }
-  if (path == "status.podIP" || path == "status.podIPs" || path == "status.hostIP" || path == "status.hostIPs") return "127.0.0.1";
+  if (path == "status.podIP" || path == "status.podIPs" || path == "status.hostIP" ||
+      path == "status.hostIPs")
+    return "127.0.0.1";
   if (path == "spec.nodeName") return "dev";
   const json::value* at = &pod;
   for (const auto& step : split(path, '.')) {
@@ -58,7 +67,10 @@ std::string field_of(const json::value& pod, std::string_view path) {
 std::string resource_of(const json::value& container, const json::value& reference) {
   const auto resource = get_string(reference, {"resource"});
   const auto dot = resource.find('.');
-  const auto q = parse_quantity(get_string(container, {"resources", resource.substr(0, dot), dot == std::string_view::npos ? "" : resource.substr(dot + 1)}, "0"));
+  const auto q = parse_quantity(get_string(
+      container,
+      {"resources", resource.substr(0, dot), dot == std::string_view::npos ? "" : resource.substr(dot + 1)},
+      "0"));
   const auto divisor = parse_quantity(get_string(reference, {"divisor"}, "1"));
   if (!q || !divisor || divisor->milli == 0) return "0";
   return std::to_string(static_cast<std::int64_t>((q->milli + divisor->milli - 1) / divisor->milli));
@@ -90,7 +102,8 @@ std::string expand(std::string_view text, const Environment& environment) {
   return out;
 }
 
-Result<Environment> container_environment(Storage& storage, const json::value& pod, const json::value& container, const ImageSettings& image) {
+Result<Environment> container_environment(Storage& storage, const json::value& pod,
+                                          const json::value& container, const ImageSettings& image) {
   const auto ns = get_string(pod, {"metadata", "namespace"});
   Environment out;
   if (const auto* sources = find_array(container, {"envFrom"})) {
@@ -112,7 +125,8 @@ Result<Environment> container_environment(Storage& storage, const json::value& p
             if (secret) {
               OJ_TRY(value, base64_decode(value));
             }
-            if (is_env_name(std::string_view(k))) out.emplace_back(fmt::format("{}{}", prefix, std::string_view(k)), std::move(value));
+            if (is_env_name(std::string_view(k)))
+              out.emplace_back(fmt::format("{}{}", prefix, std::string_view(k)), std::move(value));
           }
         }
       }
@@ -140,14 +154,16 @@ Result<Environment> container_environment(Storage& storage, const json::value& p
     if (value_of(out, name) == nullptr) out.emplace_back(name, std::move(value));
   };
   for (const auto& line : image.env)
-    if (const auto equals = line.find('='); equals != std::string::npos) fill(line.substr(0, equals), line.substr(equals + 1));
+    if (const auto equals = line.find('='); equals != std::string::npos)
+      fill(line.substr(0, equals), line.substr(equals + 1));
   fill("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
   fill("HOSTNAME", std::string(get_string(pod, {"spec", "hostname"}, get_string(pod, {"metadata", "name"}))));
   fill("HOME", "/root");
   return out;
 }
 
-std::vector<std::string> container_argv(const json::value& container, const Environment& environment, const ImageSettings& image) {
+std::vector<std::string> container_argv(const json::value& container, const Environment& environment,
+                                        const ImageSettings& image) {
   std::vector<std::string> out;
   const auto add = [&](std::string_view key, const std::vector<std::string>& otherwise) {
     const auto* words = find_array(container, {key});
@@ -168,7 +184,9 @@ std::vector<std::string> container_argv(const json::value& container, const Envi
 Result<ImageName> parse_image(std::string_view image) {
   const auto bad = [&] {
     return fail(Errc::invalid_argument, "InvalidImageName",
-                fmt::format("Failed to apply default image tag \"{}\": couldn't parse image name \"{}\": invalid reference format", image, image));
+                fmt::format("Failed to apply default image tag \"{}\": couldn't parse image name \"{}\": "
+                            "invalid reference format",
+                            image, image));
   };
   std::string_view rest = image;
   std::string digest;
@@ -187,10 +205,14 @@ Result<ImageName> parse_image(std::string_view image) {
   }
   std::string repository(rest);
   const auto first = repository.substr(0, repository.find('/'));
-  const bool has_host = repository.find('/') != std::string::npos && (first.find_first_of(".:") != std::string::npos || first == "localhost");
-  if (!has_host) repository = "docker.io/" + std::string(repository.find('/') == std::string::npos ? "library/" : "") + repository;
+  const bool has_host = repository.find('/') != std::string::npos &&
+                        (first.find_first_of(".:") != std::string::npos || first == "localhost");
+  if (!has_host)
+    repository =
+        "docker.io/" + std::string(repository.find('/') == std::string::npos ? "library/" : "") + repository;
   const auto path = repository.substr(repository.find('/') + 1);
-  if (path.empty() || path.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-/") != std::string::npos) return bad();
+  if (path.empty() || path.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-/") != std::string::npos)
+    return bad();
   ImageName out;
   const auto host = repository.substr(0, repository.find('/'));
   out.pullable = !host.substr(0, host.find(':')).ends_with(".invalid");

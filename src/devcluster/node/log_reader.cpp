@@ -48,7 +48,7 @@ bool parse(std::string_view line, Entry& e) {
 off_t tail_start(const File& file, std::int64_t n) {
   const off_t end = ::lseek(file.fd, 0, SEEK_END);
   if (n <= 0) return end;
-  std::vector<off_t> starts;   // of full lines; a ring of n + 1 would do, but logs are bounded
+  std::vector<off_t> starts;  // of full lines; a ring of n + 1 would do, but logs are bounded
   off_t line_start = 0, entry_start = 0;
   std::string rest;
   for (off_t at = 0; at < end;) {
@@ -69,12 +69,14 @@ off_t tail_start(const File& file, std::int64_t n) {
     rest.erase(0, from);
   }
   if (line_start < entry_start) starts.push_back(line_start);
-  return starts.size() <= static_cast<std::size_t>(n) ? 0 : starts[starts.size() - static_cast<std::size_t>(n)];
+  return starts.size() <= static_cast<std::size_t>(n) ? 0
+                                                      : starts[starts.size() - static_cast<std::size_t>(n)];
 }
 
 }  // namespace
 
-net::Task<Result<>> read_log(std::string path, LogRequest request, net::Notifier& grew, std::function<bool()> ended,
+net::Task<Result<>> read_log(std::string path, LogRequest request, net::Notifier& grew,
+                             std::function<bool()> ended,
                              std::function<net::Task<Result<>>(std::string_view)> write) {
   std::optional<Time> since;
   if (!request.since_time.empty()) {
@@ -90,7 +92,7 @@ net::Task<Result<>> read_log(std::string path, LogRequest request, net::Notifier
   bool new_line = true, skipping = false;
   for (;;) {
     const auto ticket = grew.ticket();
-    const bool last = ended();   // before the read: what came before the end is then in the file
+    const bool last = ended();  // before the read: what came before the end is then in the file
     const auto chunk = file.read_at(at);
     if (chunk.empty()) {
       if (!request.follow || last) co_return Result<>{};

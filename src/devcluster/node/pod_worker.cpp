@@ -20,8 +20,12 @@ constexpr auto kFirstBackoff = std::chrono::seconds(10), kLastBackoff = std::chr
 
 bool always(const json::value& container) { return get_string(container, {"restartPolicy"}) == "Always"; }
 
-json::object condition(std::string_view type, bool on, std::string_view reason = {}, std::string_view message = {}) {
-  json::object c{{"type", type}, {"status", on ? "True" : "False"}, {"lastProbeTime", nullptr}, {"lastTransitionTime", now_text()}};
+json::object condition(std::string_view type, bool on, std::string_view reason = {},
+                       std::string_view message = {}) {
+  json::object c{{"type", type},
+                 {"status", on ? "True" : "False"},
+                 {"lastProbeTime", nullptr},
+                 {"lastTransitionTime", now_text()}};
   if (!reason.empty()) c["reason"] = reason;
   if (!message.empty()) c["message"] = message;
   return c;
@@ -35,7 +39,8 @@ std::string qos_class(const json::value& pod) {
       const auto* requests = find_object(c, {"resources", "requests"});
       any = any || (limits != nullptr && !limits->empty()) || (requests != nullptr && !requests->empty());
       for (const auto* key : {"cpu", "memory"})
-        all = all && limits != nullptr && limits->contains(key) && requests != nullptr && requests->contains(key) && limits->at(key) == requests->at(key);
+        all = all && limits != nullptr && limits->contains(key) && requests != nullptr &&
+              requests->contains(key) && limits->at(key) == requests->at(key);
     }
   }
   return !any ? "BestEffort" : all ? "Guaranteed" : "Burstable";
@@ -43,14 +48,18 @@ std::string qos_class(const json::value& pod) {
 
 // Why the one node can't take the pod; empty: it can.
 std::string misfit(const json::value& pod) {
-  static const std::map<std::string_view, std::string_view> labels = {{"kubernetes.io/os", "linux"}, {"kubernetes.io/arch", "amd64"}, {"kubernetes.io/hostname", "dev"}};
+  static const std::map<std::string_view, std::string_view> labels = {
+      {"kubernetes.io/os", "linux"}, {"kubernetes.io/arch", "amd64"}, {"kubernetes.io/hostname", "dev"}};
   bool selected = true;
   if (const auto* wanted = find_object(pod, {"spec", "nodeSelector"}))
     for (const auto& [key, value] : *wanted) {
       const auto found = labels.find(key);
-      selected = selected && found != labels.end() && value.is_string() && sv(value.get_string()) == found->second;
+      selected =
+          selected && found != labels.end() && value.is_string() && sv(value.get_string()) == found->second;
     }
-  if (const auto* terms = find_array(pod, {"spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"})) {
+  if (const auto* terms =
+          find_array(pod, {"spec", "affinity", "nodeAffinity",
+                           "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"})) {
     bool any = false;
     for (const auto& term : *terms) {
       bool all = true;
@@ -58,9 +67,15 @@ std::string misfit(const json::value& pod) {
         for (const auto& e : *expressions) {
           const auto found = labels.find(get_string(e, {"key"}));
           const auto* values = find_array(e, {"values"});
-          const bool listed = found != labels.end() && values != nullptr && std::ranges::find(*values, json::value(json::string(found->second))) != values->end();
+          const bool listed =
+              found != labels.end() && values != nullptr &&
+              std::ranges::find(*values, json::value(json::string(found->second))) != values->end();
           const auto op = get_string(e, {"operator"});
-          all = all && (op == "In" ? listed : op == "NotIn" ? !listed : op == "Exists" ? found != labels.end() : op == "DoesNotExist" ? found == labels.end() : false);
+          all = all && (op == "In"             ? listed
+                        : op == "NotIn"        ? !listed
+                        : op == "Exists"       ? found != labels.end()
+                        : op == "DoesNotExist" ? found == labels.end()
+                                               : false);
         }
       any = any || all;
     }
@@ -73,29 +88,41 @@ std::string misfit(const json::value& pod) {
     for (const auto& c : *list)
       if (const auto* requests = find_object(c, {"resources", "requests"}))
         for (const auto& [key, value] : *requests) {
-          const auto q = parse_quantity(value.is_string() ? std::string(sv(value.get_string())) : json::serialize(value));
+          const auto q = parse_quantity(value.is_string() ? std::string(sv(value.get_string()))
+                                                          : json::serialize(value));
           if (!q) continue;
-          if (key == "cpu") cpu.milli += q->milli;
-          else if (key == "memory") memory.milli += q->milli;
-          else if (key != "ephemeral-storage" && !std::string_view(key).starts_with("hugepages-")) extended = std::string(key);
+          if (key == "cpu")
+            cpu.milli += q->milli;
+          else if (key == "memory")
+            memory.milli += q->milli;
+          else if (key != "ephemeral-storage" && !std::string_view(key).starts_with("hugepages-"))
+            extended = std::string(key);
         }
   if (!extended.empty()) return fmt::format("0/1 nodes are available: 1 Insufficient {}.", extended);
-  if (cpu.milli > 1000LL * std::max(std::thread::hardware_concurrency(), 1U)) return "0/1 nodes are available: 1 Insufficient cpu.";
-  const Quantity::Int have = static_cast<Quantity::Int>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE) * 1000;
+  if (cpu.milli > 1000LL * std::max(std::thread::hardware_concurrency(), 1U))
+    return "0/1 nodes are available: 1 Insufficient cpu.";
+  const Quantity::Int have =
+      static_cast<Quantity::Int>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE) * 1000;
   if (memory.milli > have) return "0/1 nodes are available: 1 Insufficient memory.";
   return {};
 }
 
 bool has_size_limit(const json::value& pod) {
   const auto* volumes = find_array(pod, {"spec", "volumes"});
-  return volumes != nullptr && std::ranges::any_of(*volumes, [](const auto& v) { return find(v, {"emptyDir", "sizeLimit"}) != nullptr; });
+  return volumes != nullptr && std::ranges::any_of(*volumes, [](const auto& v) {
+           return find(v, {"emptyDir", "sizeLimit"}) != nullptr;
+         });
 }
 
 }  // namespace
 
 PodWorker::PodWorker(std::shared_ptr<NodeParts> node, const json::value& pod)
-    : node_(std::move(node)), ns_(get_string(pod, {"metadata", "namespace"})), name_(get_string(pod, {"metadata", "name"})),
-      uid_(get_string(pod, {"metadata", "uid"})), first_(pod), folder_(node_->options.directory / "pods" / uid_) {
+    : node_(std::move(node)),
+      ns_(get_string(pod, {"metadata", "namespace"})),
+      name_(get_string(pod, {"metadata", "name"})),
+      uid_(get_string(pod, {"metadata", "uid"})),
+      first_(pod),
+      folder_(node_->options.directory / "pods" / uid_) {
   for (const auto* key : {"initContainers", "containers"}) {
     const auto* list = find_array(pod, {"spec", key});
     if (list == nullptr) continue;
@@ -104,8 +131,10 @@ PodWorker::PodWorker(std::shared_ptr<NodeParts> node, const json::value& pod)
       c->spec = spec;
       c->init = std::string_view(key) == "initContainers";
       c->sidecar = c->init && always(spec);
-      if (!c->init && !containers_.empty() && containers_.front()->init) c->state = json::object{{"waiting", {{"reason", "PodInitializing"}}}};
-      else if (!c->init) c->state = json::object{{"waiting", {{"reason", "ContainerCreating"}}}};
+      if (!c->init && !containers_.empty() && containers_.front()->init)
+        c->state = json::object{{"waiting", {{"reason", "PodInitializing"}}}};
+      else if (!c->init)
+        c->state = json::object{{"waiting", {{"reason", "ContainerCreating"}}}};
       containers_.push_back(std::move(c));
     }
   }
@@ -138,10 +167,15 @@ std::string PodWorker::log_file(const Container& c, int attempt) const {
   return (folder_ / fmt::format("{}-{}.log", get_string(c.spec, {"name"}), attempt)).string();
 }
 
-std::string PodWorker::restart_policy() const { return std::string(get_string(first_, {"spec", "restartPolicy"}, "Always")); }
+std::string PodWorker::restart_policy() const {
+  return std::string(get_string(first_, {"spec", "restartPolicy"}, "Always"));
+}
 
 void PodWorker::event(std::string_view type, std::string_view reason, std::string_view message) {
-  if (const auto now = pod()) node_->registry.record_event(*now, type, reason, message, reason == "FailedScheduling" || reason == "Scheduled" ? "default-scheduler" : "kubelet");
+  if (const auto now = pod())
+    node_->registry.record_event(
+        *now, type, reason, message,
+        reason == "FailedScheduling" || reason == "Scheduled" ? "default-scheduler" : "kubelet");
 }
 
 void PodWorker::set_waiting(Container& c, std::string_view reason, std::string_view message) {
@@ -175,9 +209,15 @@ void PodWorker::write_status() {
   bool initialized = true, ready = true;
   for (const auto& c : containers_) {
     const bool running = c->process != 0;
-    json::object s{{"name", get_string(c->spec, {"name"})}, {"image", c->image.normalised.empty() ? get_string(c->spec, {"image"}) : c->image.normalised},
-                   {"imageID", c->id.empty() ? "" : c->image.id}, {"restartCount", c->restarts}, {"ready", c->init && !c->sidecar ? c->ended && c->exit_code == 0 : running},
-                   {"started", running}, {"state", c->state}, {"lastState", c->last_state}};
+    json::object s{
+        {"name", get_string(c->spec, {"name"})},
+        {"image", c->image.normalised.empty() ? get_string(c->spec, {"image"}) : c->image.normalised},
+        {"imageID", c->id.empty() ? "" : c->image.id},
+        {"restartCount", c->restarts},
+        {"ready", c->init && !c->sidecar ? c->ended && c->exit_code == 0 : running},
+        {"started", running},
+        {"state", c->state},
+        {"lastState", c->last_state}};
     if (!c->id.empty()) s["containerID"] = c->id;
     if (c->init) {
       initialized = initialized && (c->sidecar ? running || c->ended : c->ended && c->exit_code == 0);
@@ -191,36 +231,40 @@ void PodWorker::write_status() {
   const bool over = now_phase == "Succeeded" || now_phase == "Failed";
   WriteContext context;
   context.subresource = "status";
-  (void)node_->registry.modify(*node_->registry.find("", "pods"), ns_, name_, [&](json::value& o) {
-    if (get_string(o, {"metadata", "uid"}) != uid_) return false;
-    auto& status = ensure(o, {"status"});
-    if (!status.is_object()) status.emplace_object();
-    auto& s = status.get_object();
-    s["phase"] = now_phase;
-    s["hostIP"] = "127.0.0.1";
-    s["podIP"] = "127.0.0.1";
-    s["podIPs"] = json::array{json::object{{"ip", "127.0.0.1"}}};
-    s["startTime"] = start_time_;
-    s["qosClass"] = qos_class(o);
-    if (!init_statuses.empty()) s["initContainerStatuses"] = init_statuses;
-    s["containerStatuses"] = statuses;
-    if (!fail_reason_.empty()) {
-      s["reason"] = fail_reason_;
-      s["message"] = fail_message_;
-    }
-    const std::string_view why = over ? "PodCompleted" : "ContainersNotReady";
-    set_condition(o, "PodScheduled", true, "", "");
-    set_condition(o, "PodReadyToStartContainers", !over, "", "");
-    set_condition(o, "Initialized", initialized, initialized ? "" : "ContainersNotInitialized", "");
-    set_condition(o, "ContainersReady", ready && initialized, ready ? "" : why, "");
-    set_condition(o, "Ready", ready && initialized, ready ? "" : why, "");
-    return true;
-  }, context);
+  (void)node_->registry.modify(
+      *node_->registry.find("", "pods"), ns_, name_,
+      [&](json::value& o) {
+        if (get_string(o, {"metadata", "uid"}) != uid_) return false;
+        auto& status = ensure(o, {"status"});
+        if (!status.is_object()) status.emplace_object();
+        auto& s = status.get_object();
+        s["phase"] = now_phase;
+        s["hostIP"] = "127.0.0.1";
+        s["podIP"] = "127.0.0.1";
+        s["podIPs"] = json::array{json::object{{"ip", "127.0.0.1"}}};
+        s["startTime"] = start_time_;
+        s["qosClass"] = qos_class(o);
+        if (!init_statuses.empty()) s["initContainerStatuses"] = init_statuses;
+        s["containerStatuses"] = statuses;
+        if (!fail_reason_.empty()) {
+          s["reason"] = fail_reason_;
+          s["message"] = fail_message_;
+        }
+        const std::string_view why = over ? "PodCompleted" : "ContainersNotReady";
+        set_condition(o, "PodScheduled", true, "", "");
+        set_condition(o, "PodReadyToStartContainers", !over, "", "");
+        set_condition(o, "Initialized", initialized, initialized ? "" : "ContainersNotInitialized", "");
+        set_condition(o, "ContainersReady", ready && initialized, ready ? "" : why, "");
+        set_condition(o, "Ready", ready && initialized, ready ? "" : why, "");
+        return true;
+      },
+      context);
 }
 
 net::Task<bool> PodWorker::schedule() {
   auto now = pod();
-  if (now && !get_string(*now, {"spec", "nodeName"}).empty()) co_return get_string(*now, {"spec", "nodeName"}) == "dev";
+  if (now && !get_string(*now, {"spec", "nodeName"}).empty())
+    co_return get_string(*now, {"spec", "nodeName"}) == "dev";
   std::string told;
   while (now && !deleted() && !node_->stopping) {
     const auto why = misfit(*now);
@@ -236,10 +280,14 @@ net::Task<bool> PodWorker::schedule() {
       told = why;
       WriteContext context;
       context.subresource = "status";
-      (void)node_->registry.modify(*node_->registry.find("", "pods"), ns_, name_, [&](json::value& o) {
-        ensure(o, {"status", "conditions"}) = json::array{condition("PodScheduled", false, "Unschedulable", why)};
-        return true;
-      }, context);
+      (void)node_->registry.modify(
+          *node_->registry.find("", "pods"), ns_, name_,
+          [&](json::value& o) {
+            ensure(o, {"status", "conditions"}) =
+                json::array{condition("PodScheduled", false, "Unschedulable", why)};
+            return true;
+          },
+          context);
       event("Warning", "FailedScheduling", why);
     }
     const auto seen = changed_.ticket();
@@ -280,9 +328,12 @@ net::Task<bool> PodWorker::pull(Container& c) {
     event("Normal", "Pulled", fmt::format("Container image \"{}\" already present on machine", image));
     co_return true;
   }
-  const std::string why = parsed ? fmt::format("failed to pull and unpack image \"{0}\": failed to resolve reference \"{0}\": failed to do request: dial tcp: lookup {1}: no such host",
-                                               parsed->normalised, parsed->normalised.substr(0, parsed->normalised.find('/')))
-                                 : std::string{};
+  const std::string why =
+      parsed ? fmt::format(
+                   "failed to pull and unpack image \"{0}\": failed to resolve reference \"{0}\": failed to "
+                   "do request: dial tcp: lookup {1}: no such host",
+                   parsed->normalised, parsed->normalised.substr(0, parsed->normalised.find('/')))
+             : std::string{};
   auto pause = std::chrono::duration_cast<Duration>(kFirstBackoff);
   while (!deleted() && !ending_ && !node_->stopping) {
     if (parsed) {
@@ -295,12 +346,14 @@ net::Task<bool> PodWorker::pull(Container& c) {
       if (deleted() || ending_) break;
       event("Normal", "BackOff", fmt::format("Back-off pulling image \"{}\"", image));
       event("Warning", "Failed", "Error: ImagePullBackOff");
-      set_waiting(c, "ImagePullBackOff", fmt::format("Back-off pulling image \"{}\": ErrImagePull: {}", image, why));
+      set_waiting(c, "ImagePullBackOff",
+                  fmt::format("Back-off pulling image \"{}\": ErrImagePull: {}", image, why));
     }
     const auto until = std::chrono::steady_clock::now() + pause;
     while (std::chrono::steady_clock::now() < until && !deleted() && !ending_ && !node_->stopping) {
       const auto ticket = changed_.ticket();
-      co_await changed_.wait_beyond(ticket, std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now()));
+      co_await changed_.wait_beyond(ticket,
+                                    std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now()));
     }
     pause = std::min<Duration>(pause * 2, kLastBackoff);
   }
@@ -343,17 +396,21 @@ net::Task<> PodWorker::run_process(Container& c) {
   }
   c.id = "process://" + sha256_hex(fmt::format("{}/{}/{}", uid_, name, c.restarts));
   event("Normal", "Created", fmt::format("Created container: {}", name));
-  const std::string directory(get_string(c.spec, {"workingDir"}, c.local ? image.working_dir : std::string()));
+  const std::string directory(
+      get_string(c.spec, {"workingDir"}, c.local ? image.working_dir : std::string()));
   Result<std::filesystem::path> root = std::filesystem::path();
   if (c.local) root = private_root(c.local->root, folder_ / "roots" / name);
-  auto argv = root ? confined_argv(node_->confine, *now, container_argv(c.spec, *environment, image), *environment, directory, *mounts, *root)
+  auto argv = root ? confined_argv(node_->confine, *now, container_argv(c.spec, *environment, image),
+                                   *environment, directory, *mounts, *root)
                    : Result<std::vector<std::string>>(fail(root.error()));
   Launch launch;
   if (argv) {
     launch.argv = std::move(*argv);
-    for (const auto& [key, value] : *environment) launch.environment.push_back(fmt::format("{}={}", key, value));
+    for (const auto& [key, value] : *environment)
+      launch.environment.push_back(fmt::format("{}={}", key, value));
     // Without confinement there is no other root: at least the working directory is the image's.
-    const auto start_in = c.local ? *root / std::filesystem::path(directory).relative_path() : std::filesystem::path(directory);
+    const auto start_in =
+        c.local ? *root / std::filesystem::path(directory).relative_path() : std::filesystem::path(directory);
     if (!node_->confine && std::filesystem::is_directory(start_in)) launch.directory = start_in;
     launch.log_file = log_file(c, c.restarts);
     launch.max_log_bytes = node_->options.max_log_bytes;
@@ -362,8 +419,13 @@ net::Task<> PodWorker::run_process(Container& c) {
   if (!started) {
     event("Warning", "Failed", "Error: " + started.error().message);
     c.exit_code = 128;
-    c.state = json::object{{"terminated", {{"exitCode", 128}, {"reason", "StartError"}, {"message", started.error().message},
-                                           {"startedAt", "1970-01-01T00:00:00Z"}, {"finishedAt", now_text()}, {"containerID", c.id}}}};
+    c.state = json::object{{"terminated",
+                            {{"exitCode", 128},
+                             {"reason", "StartError"},
+                             {"message", started.error().message},
+                             {"startedAt", "1970-01-01T00:00:00Z"},
+                             {"finishedAt", now_text()},
+                             {"containerID", c.id}}}};
     co_return;
   }
   c.process = *started;
@@ -380,7 +442,8 @@ net::Task<> PodWorker::run_process(Container& c) {
   event("Normal", "Started", fmt::format("Started container {}", name));
   write_status();
   changed_.notify_all();
-  if (const auto limit = parse_quantity(get_string(c.spec, {"resources", "limits", "memory"})); limit && limit->milli > 0) {
+  if (const auto limit = parse_quantity(get_string(c.spec, {"resources", "limits", "memory"}));
+      limit && limit->milli > 0) {
     auto self = shared_from_this();
     auto watch = watch_memory(self, c, static_cast<std::int64_t>(limit->milli / 1000));
     loop_->spawn("memory limit", std::move(watch));
@@ -393,8 +456,14 @@ net::Task<> PodWorker::run_process(Container& c) {
   c.process = 0;
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   c.exit_code = c.oom ? 137 : code;
-  c.state = json::object{{"terminated", {{"exitCode", c.exit_code}, {"reason", c.oom ? "OOMKilled" : c.exit_code == 0 ? "Completed" : "Error"},
-                                         {"startedAt", c.started_at}, {"finishedAt", now_text()}, {"containerID", c.id}}}};
+  c.state = json::object{{"terminated",
+                          {{"exitCode", c.exit_code},
+                           {"reason", c.oom              ? "OOMKilled"
+                                      : c.exit_code == 0 ? "Completed"
+                                                         : "Error"},
+                           {"startedAt", c.started_at},
+                           {"finishedAt", now_text()},
+                           {"containerID", c.id}}}};
 }
 
 net::Task<> PodWorker::run_container(Container& c) {
@@ -402,34 +471,46 @@ net::Task<> PodWorker::run_container(Container& c) {
   auto pause = std::chrono::duration_cast<Duration>(kFirstBackoff);
   while (pulled && !deleted() && !ending_ && !node_->stopping) {
     co_await run_process(c);
-    if (find(c.state, {"terminated"}) == nullptr) break;   // never started, and now it need not
-    const auto policy = c.sidecar ? "Always" : c.init && restart_policy() == "Always" ? "OnFailure" : restart_policy();
+    if (find(c.state, {"terminated"}) == nullptr) break;  // never started, and now it need not
+    const auto policy = c.sidecar                                ? "Always"
+                        : c.init && restart_policy() == "Always" ? "OnFailure"
+                                                                 : restart_policy();
     const bool again = policy == "Always" || (policy == "OnFailure" && c.exit_code != 0);
     if (!again || deleted() || ending_ || node_->stopping) break;
     c.last_state = c.state;
     ++c.restarts;
-    const auto message = fmt::format("back-off {}s restarting failed container={} pod={}_{}({})", pause.count() / 1000, get_string(c.spec, {"name"}), name_, ns_, uid_);
-    event("Warning", "BackOff", fmt::format("Back-off restarting failed container {} in pod {}_{}({})", get_string(c.spec, {"name"}), name_, ns_, uid_));
+    const auto message = fmt::format("back-off {}s restarting failed container={} pod={}_{}({})",
+                                     pause.count() / 1000, get_string(c.spec, {"name"}), name_, ns_, uid_);
+    event("Warning", "BackOff",
+          fmt::format("Back-off restarting failed container {} in pod {}_{}({})",
+                      get_string(c.spec, {"name"}), name_, ns_, uid_));
     set_waiting(c, "CrashLoopBackOff", message);
     const auto until = std::chrono::steady_clock::now() + pause;
     while (std::chrono::steady_clock::now() < until && !deleted() && !ending_ && !node_->stopping) {
       const auto ticket = changed_.ticket();
-      co_await changed_.wait_beyond(ticket, std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now()));
+      co_await changed_.wait_beyond(ticket,
+                                    std::chrono::ceil<Duration>(until - std::chrono::steady_clock::now()));
     }
     pause = std::min<Duration>(pause * 2, kLastBackoff);
   }
   if (find(c.state, {"terminated"}) == nullptr) {
     // Deleted or failed before it ran: the kubelet reports it so.
     c.exit_code = 137;
-    c.state = json::object{{"terminated", {{"exitCode", 137}, {"reason", "ContainerStatusUnknown"}, {"message", "The container could not be located when the pod was terminated"},
-                                           {"startedAt", nullptr}, {"finishedAt", nullptr}}}};
+    c.state = json::object{{"terminated",
+                            {{"exitCode", 137},
+                             {"reason", "ContainerStatusUnknown"},
+                             {"message", "The container could not be located when the pod was terminated"},
+                             {"startedAt", nullptr},
+                             {"finishedAt", nullptr}}}};
   }
   c.ended = true;
   write_status();
   changed_.notify_all();
 }
 
-net::Task<> PodWorker::drive(std::shared_ptr<PodWorker> self, Container& c) { co_await self->run_container(c); }
+net::Task<> PodWorker::drive(std::shared_ptr<PodWorker> self, Container& c) {
+  co_await self->run_container(c);
+}
 
 void PodWorker::signal_all(int signal) {
   for (const auto& c : containers_) {
@@ -450,16 +531,23 @@ void PodWorker::signal_all(int signal) {
 net::Task<> PodWorker::wind_down(std::chrono::seconds grace) {
   ending_ = true;
   changed_.notify_all();
-  const auto running = [&] { return std::ranges::any_of(containers_, [](const auto& c) { return c->process != 0; }); };
+  const auto running = [&] {
+    return std::ranges::any_of(containers_, [](const auto& c) { return c->process != 0; });
+  };
   for (const auto& c : containers_)
-    if (c->process != 0) event("Normal", "Killing", fmt::format("Stopping container {}", get_string(c->spec, {"name"})));
+    if (c->process != 0)
+      event("Normal", "Killing", fmt::format("Stopping container {}", get_string(c->spec, {"name"})));
   signal_all(SIGTERM);
   const auto deadline = std::chrono::steady_clock::now() + grace;
   while (running() && std::chrono::steady_clock::now() < deadline) {
     const auto ticket = changed_.ticket();
-    co_await changed_.wait_beyond(ticket, std::min<Duration>(std::chrono::ceil<Duration>(deadline - std::chrono::steady_clock::now()), std::chrono::milliseconds(500)));
+    co_await changed_.wait_beyond(
+        ticket, std::min<Duration>(std::chrono::ceil<Duration>(deadline - std::chrono::steady_clock::now()),
+                                   std::chrono::milliseconds(500)));
     // A second, shorter grace may come with another delete.
-    if (const auto now = pod(); now && get_int(*now, {"metadata", "deletionGracePeriodSeconds"}).value_or(1) == 0) break;
+    if (const auto now = pod();
+        now && get_int(*now, {"metadata", "deletionGracePeriodSeconds"}).value_or(1) == 0)
+      break;
   }
   signal_all(SIGKILL);
   while (running()) {
@@ -486,7 +574,7 @@ net::Task<> PodWorker::run(std::shared_ptr<PodWorker> self, net::Loop& loop) {
   const auto started = std::chrono::steady_clock::now();
   const auto deadline = get_int(w.first_, {"spec", "activeDeadlineSeconds"});
   const bool measured = has_size_limit(w.first_);
-  std::size_t next = 0;   // the first container that was not started yet
+  std::size_t next = 0;  // the first container that was not started yet
   for (;;) {
     const auto ticket = w.changed_.ticket();
     if (w.node_->stopping) co_return;
@@ -502,12 +590,17 @@ net::Task<> PodWorker::run(std::shared_ptr<PodWorker> self, net::Loop& loop) {
     }
     const auto phase = w.phase();
     const bool over = phase == "Succeeded" || phase == "Failed";
-    const bool late = deadline && std::chrono::steady_clock::now() - started > std::chrono::seconds(*deadline);
-    const auto overfull = measured && !over && !late ? overfull_volume(w.folder_ / "volumes", w.first_) : std::string{};
+    const bool late =
+        deadline && std::chrono::steady_clock::now() - started > std::chrono::seconds(*deadline);
+    const auto overfull =
+        measured && !over && !late ? overfull_volume(w.folder_ / "volumes", w.first_) : std::string{};
     if (w.deleted() || over || late || !overfull.empty()) {
       const auto now = w.pod();
-      auto grace = std::chrono::seconds(get_int(w.first_, {"spec", "terminationGracePeriodSeconds"}).value_or(30));
-      if (now && w.deleted()) grace = std::chrono::seconds(get_int(*now, {"metadata", "deletionGracePeriodSeconds"}).value_or(grace.count()));
+      auto grace =
+          std::chrono::seconds(get_int(w.first_, {"spec", "terminationGracePeriodSeconds"}).value_or(30));
+      if (now && w.deleted())
+        grace = std::chrono::seconds(
+            get_int(*now, {"metadata", "deletionGracePeriodSeconds"}).value_or(grace.count()));
       if (late && !over && !w.deleted()) {
         w.fail_reason_ = "DeadlineExceeded";
         w.fail_message_ = "Pod was active on the node longer than the specified deadline";
@@ -525,7 +618,8 @@ net::Task<> PodWorker::run(std::shared_ptr<PodWorker> self, net::Loop& loop) {
       w.write_status();
       break;
     }
-    co_await w.changed_.wait_beyond(ticket, deadline || measured ? Duration(500) : Duration(std::chrono::hours(1)));
+    co_await w.changed_.wait_beyond(ticket,
+                                    deadline || measured ? Duration(500) : Duration(std::chrono::hours(1)));
   }
   // Its log stays readable until the pod is deleted.
   while (!w.deleted() && !w.node_->stopping) {

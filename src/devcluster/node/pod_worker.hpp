@@ -20,8 +20,8 @@ struct NodeParts {
   NodeOptions options;
   bool confine = false;
   std::unique_ptr<Runner> runner;
-  net::Notifier grew;                                  // log files
-  std::map<std::uint64_t, std::function<void(int)>> exits;   // by process id
+  net::Notifier grew;                                       // log files
+  std::map<std::uint64_t, std::function<void(int)>> exits;  // by process id
   bool stopping = false;
 };
 
@@ -36,11 +36,12 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
     json::value spec;
     bool init = false, sidecar = false;
     ImageName image;
-    std::optional<LocalImage> local;   // its files, where there is a layout of it
-    json::value state = json::object{{"waiting", {{"reason", "PodInitializing"}}}}, last_state = json::object();
+    std::optional<LocalImage> local;  // its files, where there is a layout of it
+    json::value state = json::object{{"waiting", {{"reason", "PodInitializing"}}}},
+                last_state = json::object();
     int restarts = 0;
-    std::uint64_t process = 0;     // 0: none
-    bool ended = false;            // will not run again
+    std::uint64_t process = 0;  // 0: none
+    bool ended = false;         // will not run again
     bool oom = false;
     int exit_code = 0;
     std::string started_at, id;
@@ -50,7 +51,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   [[nodiscard]] std::string log_file(const Container& c, int attempt) const;
 
  private:
-  [[nodiscard]] std::shared_ptr<const json::value> pod() const;   // null once it is gone
+  [[nodiscard]] std::shared_ptr<const json::value> pod() const;  // null once it is gone
   [[nodiscard]] bool deleted() const;
   net::Task<bool> schedule();
   net::Task<> run_container(Container& c);
@@ -69,9 +70,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   std::shared_ptr<NodeParts> node_;
   std::string ns_, name_, uid_;
-  json::value first_;                      // the pod as it came
+  json::value first_;  // the pod as it came
   std::filesystem::path folder_;
-  std::vector<std::unique_ptr<Container>> containers_;   // inits first
+  std::vector<std::unique_ptr<Container>> containers_;  // inits first
   net::Notifier changed_;
   net::Loop* loop_ = nullptr;
   bool ending_ = false;

@@ -22,7 +22,7 @@
 namespace oddjob::devcluster {
 namespace {
 
-constexpr std::size_t kPiece = 16U << 10U;   // as containerd splits long lines
+constexpr std::size_t kPiece = 16U << 10U;  // as containerd splits long lines
 
 // RFC 3339 with nanoseconds, growing with each call on one log.
 std::string stamp(std::int64_t& last) {
@@ -34,8 +34,8 @@ std::string stamp(std::int64_t& last) {
   const std::time_t seconds = now / 1'000'000'000;
   std::tm utc{};
   ::gmtime_r(&seconds, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
-                     utc.tm_min, utc.tm_sec, now % 1'000'000'000);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:09}Z", utc.tm_year + 1900, utc.tm_mon + 1,
+                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, now % 1'000'000'000);
 }
 
 bool write_whole(int fd, std::string_view bytes) {
@@ -52,7 +52,7 @@ struct Child {
   pid_t pid = 0;
   int pidfd = -1, pipe = -1, log = -1;
   std::size_t room = 0;
-  std::string line;          // not ended yet
+  std::string line;  // not ended yet
   std::int64_t last_stamp = 0;
   ~Child() {
     for (const int fd : {pidfd, pipe, log})
@@ -111,7 +111,7 @@ struct Child {
       if (::poll(&p, 1, 0) <= 0 || !drain()) break;
     }
     std::string out;
-    if (!line.empty()) put(out, line, 'P');   // a last line without its newline
+    if (!line.empty()) put(out, line, 'P');  // a last line without its newline
     line.clear();
     write_whole(log, out);
   }
@@ -127,7 +127,7 @@ struct Runner::Impl {
   std::shared_ptr<std::atomic<bool>> alive = std::make_shared<std::atomic<bool>>(true);
   std::mutex mutex;
   std::vector<std::unique_ptr<Child>> incoming;
-  std::map<pid_t, std::unique_ptr<Child>> children;   // the thread's own
+  std::map<pid_t, std::unique_ptr<Child>> children;  // the thread's own
   std::atomic<bool> stopping{false}, announced{false};
   int wake = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   std::thread thread;
@@ -150,7 +150,7 @@ struct Runner::Impl {
   }
 
   void announce() {
-    if (announced.exchange(true)) return;   // one on its way is enough
+    if (announced.exchange(true)) return;  // one on its way is enough
     loop.post([this, ok = alive] {
       if (!*ok) return;
       announced = false;
@@ -219,7 +219,8 @@ struct Runner::Impl {
   }
 };
 
-Runner::Runner(net::Loop& loop, std::function<void(std::uint64_t id, int status)> exited, std::function<void()> printed)
+Runner::Runner(net::Loop& loop, std::function<void(std::uint64_t id, int status)> exited,
+               std::function<void()> printed)
     : impl_(std::make_unique<Impl>(loop, std::move(exited), std::move(printed))) {}
 Runner::~Runner() = default;
 
@@ -256,7 +257,8 @@ Result<std::uint64_t> Runner::start(const Launch& launch) {
   for (const auto& e : launch.environment) environment.push_back(const_cast<char*>(e.c_str()));
   argv.push_back(nullptr);
   environment.push_back(nullptr);
-  const int error = ::posix_spawn(&child->pid, launch.argv.front().c_str(), &files, &attributes, argv.data(), environment.data());
+  const int error = ::posix_spawn(&child->pid, launch.argv.front().c_str(), &files, &attributes, argv.data(),
+                                  environment.data());
   posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&attributes);
   ::close(ends[1]);

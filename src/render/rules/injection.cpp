@@ -41,7 +41,8 @@ bool mentions(const json::object& keys, std::string_view pattern) {
   return std::ranges::any_of(keys, [&](const auto& pair) { return key_matches(pattern, pair.key()); });
 }
 
-constexpr std::string_view kOffReason = "A mesh's proxy doesn't end when the command does (keep-mesh keeps it).";
+constexpr std::string_view kOffReason =
+    "A mesh's proxy doesn't end when the command does (keep-mesh keeps it).";
 
 }  // namespace
 

@@ -23,8 +23,8 @@ struct EngineScript {
   runs::DryRunResult dry_run;
   std::vector<runs::Caller> callers;  // of submit, dry_run, cancel
   std::vector<RunRequest> requests;
-  bool approvable = false;                     // of the last list
-  std::pair<std::string, std::string> said;    // digest and reason of the last approve or deny
+  bool approvable = false;                   // of the last list
+  std::pair<std::string, std::string> said;  // digest and reason of the last approve or deny
   net::Notifier changed;
   Time last{};  // when the last run was created
 

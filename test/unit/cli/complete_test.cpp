@@ -81,7 +81,8 @@ TEST_F(Completion, TheValueBehindAnEqualsSign) {
 }
 
 TEST_F(Completion, BehindTheDashesEverythingIsTheCommands) {
-  const auto place = locate(app, {"run", "-n", "shop", "deploy/a", "-c", "web", "--", "node", "--", "-n", "scr"});
+  const auto place =
+      locate(app, {"run", "-n", "shop", "deploy/a", "-c", "web", "--", "node", "--", "-n", "scr"});
   EXPECT_TRUE(place.in_command);
   EXPECT_EQ(place.arguments, std::vector<std::string>{"deploy/a"});
   EXPECT_EQ(place.container, "web");
@@ -90,24 +91,34 @@ TEST_F(Completion, BehindTheDashesEverythingIsTheCommands) {
   EXPECT_EQ(place.flags.name_space, "shop");
   EXPECT_TRUE(fixed_candidates(place, {}).empty());
   EXPECT_EQ(files_question(place, "shop"),
-            "/api/v1/files?namespace=shop&workload=deploy%2Fa&container=web&word=node&word=--&word=-n&prefix=scr&limit=500");
+            "/api/v1/"
+            "files?namespace=shop&workload=deploy%2Fa&container=web&word=node&word=--&word=-n&prefix=scr&"
+            "limit=500");
   EXPECT_FALSE(files_question(locate(app, {"run", "deploy/a", "scr"}), "shop")) << "not behind --";
   EXPECT_FALSE(files_question(locate(app, {"run", "--", "scr"}), "shop")) << "of no workload";
-  EXPECT_FALSE(files_question(locate(app, {"run", "pod/x", "--", "scr"}), "shop")) << "of no kind that there is";
+  EXPECT_FALSE(files_question(locate(app, {"run", "pod/x", "--", "scr"}), "shop"))
+      << "of no kind that there is";
 }
 
 TEST(FilesAnswer, OnlyWhatIsReadyAndFitForATerminal) {
   const auto answer = [](const char* text) { return files_answer(parse_json(text, "answer").value()); };
-  EXPECT_EQ(answer(R"({"state":"ready","items":[{"text":"a/"},{"text":"b c"},{"text":"bad\u001b[31m"},{"text":""}]})"),
-            (std::vector<std::string>{"a/", "b c"}));
+  EXPECT_EQ(
+      answer(
+          R"({"state":"ready","items":[{"text":"a/"},{"text":"b c"},{"text":"bad\u001b[31m"},{"text":""}]})"),
+      (std::vector<std::string>{"a/", "b c"}));
   EXPECT_TRUE(answer(R"({"state":"indexing","items":[{"text":"a"}]})").empty());
   EXPECT_TRUE(answer(R"({"code":"policy.not_allowed"})").empty());
 }
 
 TEST(Unquoted, AsTheShellsLineHasIt) {
-  const std::pair<std::string, std::string> rows[] = {
-      {"", ""},           {"plain", "plain"},      {R"(my\ file)", "my file"}, {"\"my fi", "my fi"},
-      {"'my fi", "my fi"}, {"a'b c'd", "ab cd"},    {"$HOME/x", "$HOME/x"},    {R"(trailing\)", "trailing\\"}};
+  const std::pair<std::string, std::string> rows[] = {{"", ""},
+                                                      {"plain", "plain"},
+                                                      {R"(my\ file)", "my file"},
+                                                      {"\"my fi", "my fi"},
+                                                      {"'my fi", "my fi"},
+                                                      {"a'b c'd", "ab cd"},
+                                                      {"$HOME/x", "$HOME/x"},
+                                                      {R"(trailing\)", "trailing\\"}};
   for (const auto& [typed, meant] : rows) EXPECT_EQ(unquoted(typed), meant) << typed;
 }
 

@@ -13,7 +13,7 @@ json::value j(std::string_view text) {
 }
 
 struct Case {
-  std::string_view why, target, patch, result;   // result "": an error
+  std::string_view why, target, patch, result;  // result "": an error
 };
 
 TEST(JsonPatch, DoesWhatRfc6902Says) {
@@ -23,7 +23,8 @@ TEST(JsonPatch, DoesWhatRfc6902Says) {
       {"add at the end", R"({"a":[1]})", R"([{"op":"add","path":"/a/-","value":2}])", R"({"a":[1,2]})"},
       {"remove", R"({"a":1,"b":2})", R"([{"op":"remove","path":"/a"}])", R"({"b":2})"},
       {"replace", R"({"a":1})", R"([{"op":"replace","path":"/a","value":{"x":1}}])", R"({"a":{"x":1}})"},
-      {"escapes", R"({"a/b":{"c~d":1}})", R"([{"op":"replace","path":"/a~1b/c~0d","value":2}])", R"({"a/b":{"c~d":2}})"},
+      {"escapes", R"({"a/b":{"c~d":1}})", R"([{"op":"replace","path":"/a~1b/c~0d","value":2}])",
+       R"({"a/b":{"c~d":2}})"},
       {"move", R"({"a":1})", R"([{"op":"move","from":"/a","path":"/b"}])", R"({"b":1})"},
       {"copy", R"({"a":1})", R"([{"op":"copy","from":"/a","path":"/b"}])", R"({"a":1,"b":1})"},
       {"test holds", R"({"a":1})", R"([{"op":"test","path":"/a","value":1}])", R"({"a":1})"},
@@ -57,21 +58,29 @@ TEST(MergePatch, DoesWhatRfc7386Says) {
 TEST(StrategicMerge, MergesListsByTheirKeys) {
   const Case cases[] = {
       {"one container by name", R"({"containers":[{"name":"a","image":"1"},{"name":"b","image":"1"}]})",
-       R"({"containers":[{"name":"b","image":"2"}]})", R"({"containers":[{"name":"a","image":"1"},{"name":"b","image":"2"}]})"},
-      {"a new one goes last", R"({"containers":[{"name":"a"}]})", R"({"containers":[{"name":"b"}]})", R"({"containers":[{"name":"a"},{"name":"b"}]})"},
-      {"$patch delete", R"({"containers":[{"name":"a"},{"name":"b"}]})", R"({"containers":[{"name":"a","$patch":"delete"}]})", R"({"containers":[{"name":"b"}]})"},
-      {"$patch replace of a list", R"({"containers":[{"name":"a"}]})", R"({"containers":[{"$patch":"replace"},{"name":"b"}]})", R"({"containers":[{"name":"b"}]})"},
-      {"$patch replace of an object", R"({"m":{"a":1}})", R"({"m":{"$patch":"replace","b":2}})", R"({"m":{"b":2}})"},
+       R"({"containers":[{"name":"b","image":"2"}]})",
+       R"({"containers":[{"name":"a","image":"1"},{"name":"b","image":"2"}]})"},
+      {"a new one goes last", R"({"containers":[{"name":"a"}]})", R"({"containers":[{"name":"b"}]})",
+       R"({"containers":[{"name":"a"},{"name":"b"}]})"},
+      {"$patch delete", R"({"containers":[{"name":"a"},{"name":"b"}]})",
+       R"({"containers":[{"name":"a","$patch":"delete"}]})", R"({"containers":[{"name":"b"}]})"},
+      {"$patch replace of a list", R"({"containers":[{"name":"a"}]})",
+       R"({"containers":[{"$patch":"replace"},{"name":"b"}]})", R"({"containers":[{"name":"b"}]})"},
+      {"$patch replace of an object", R"({"m":{"a":1}})", R"({"m":{"$patch":"replace","b":2}})",
+       R"({"m":{"b":2}})"},
       {"order as asked", R"({"containers":[{"name":"a"},{"name":"b"}]})",
        R"({"$setElementOrder/containers":[{"name":"b"},{"name":"a"}],"containers":[{"name":"b","image":"x"}]})",
        R"({"containers":[{"name":"b","image":"x"},{"name":"a"}]})"},
       {"$retainKeys", R"({"strategy":{"type":"RollingUpdate","rollingUpdate":{"maxSurge":1}}})",
        R"({"strategy":{"$retainKeys":["type"],"type":"Recreate"}})", R"({"strategy":{"type":"Recreate"}})"},
       {"plain lists are values", R"({"command":["a","b"]})", R"({"command":["c"]})", R"({"command":["c"]})"},
-      {"primitive list", R"({"finalizers":["a","b"]})", R"({"$deleteFromPrimitiveList/finalizers":["a"]})", R"({"finalizers":["b"]})"},
-      {"service ports by port, container ports by containerPort", R"({"ports":[{"port":80,"name":"x"}]})", R"({"ports":[{"port":80,"name":"y"}]})", R"({"ports":[{"port":80,"name":"y"}]})"},
+      {"primitive list", R"({"finalizers":["a","b"]})", R"({"$deleteFromPrimitiveList/finalizers":["a"]})",
+       R"({"finalizers":["b"]})"},
+      {"service ports by port, container ports by containerPort", R"({"ports":[{"port":80,"name":"x"}]})",
+       R"({"ports":[{"port":80,"name":"y"}]})", R"({"ports":[{"port":80,"name":"y"}]})"},
       {"null removes", R"({"a":1,"b":2})", R"({"a":null})", R"({"b":2})"},
-      {"an element without its key", R"({"containers":[{"name":"a"}]})", R"({"containers":[{"image":"x"}]})", ""},
+      {"an element without its key", R"({"containers":[{"name":"a"}]})", R"({"containers":[{"image":"x"}]})",
+       ""},
   };
   for (const auto& c : cases) {
     SCOPED_TRACE(c.why);
@@ -87,8 +96,12 @@ TEST(StrategicMerge, MergesListsByTheirKeys) {
 
 constexpr std::string_view kNow = "2026-01-01T00:00:00Z";
 
-json::value config(std::string_view data) { return j(fmt::format(R"({{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"c"}},"data":{}}})", data)); }
-json::value applied(json::value live, const json::value& wanted, std::string_view manager, bool force = false) {
+json::value config(std::string_view data) {
+  return j(
+      fmt::format(R"({{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"c"}},"data":{}}})", data));
+}
+json::value applied(json::value live, const json::value& wanted, std::string_view manager,
+                    bool force = false) {
   auto got = server_side_apply(std::move(live), wanted, manager, force, kNow);
   EXPECT_TRUE(got) << (got ? "" : got.error().message);
   return got.value_or(json::value());
@@ -135,7 +148,8 @@ TEST(ServerSideApply, WhatWasThereBeforeIsOwnedToo) {
   ensure(live, {"metadata", "uid"}) = "u";
   const auto got = server_side_apply(live, config(R"({"a":"2"})"), "me", false, kNow);
   ASSERT_FALSE(got);
-  EXPECT_EQ(got.error().message, "Apply failed with 1 conflict: conflict with \"before-first-apply\" using v1: .data.a");
+  EXPECT_EQ(got.error().message,
+            "Apply failed with 1 conflict: conflict with \"before-first-apply\" using v1: .data.a");
 }
 
 TEST(ServerSideApply, AnUpdateTakesWhatItChanges) {
@@ -145,15 +159,19 @@ TEST(ServerSideApply, AnUpdateTakesWhatItChanges) {
   track_update(live, next, "kubectl-edit", "", kNow);
   const auto got = server_side_apply(next, config(R"({"a":"1","b":"3"})"), "me", false, kNow);
   ASSERT_FALSE(got);
-  EXPECT_EQ(got.error().message, "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using v1: .data.a");
+  EXPECT_EQ(got.error().message,
+            "Apply failed with 1 conflict: conflict with \"kubectl-edit\" using v1: .data.a");
 }
 
 TEST(ServerSideApply, AListItemThatNobodyWantsGoesWhole) {
   const auto pod = [](std::string_view containers) {
-    return j(fmt::format(R"({{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"c"}},"spec":{{"containers":{}}}}})", containers));
+    return j(fmt::format(
+        R"({{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"c"}},"spec":{{"containers":{}}}}})",
+        containers));
   };
   auto live = applied(fresh(), pod(R"([{"name":"a","image":"1"},{"name":"b","image":"1"}])"), "me");
-  find(live, {"spec", "containers"})->get_array()[1].get_object()["imagePullPolicy"] = "Always";   // as the server defaults it
+  find(live, {"spec", "containers"})->get_array()[1].get_object()["imagePullPolicy"] =
+      "Always";  // as the server defaults it
   live = applied(live, pod(R"([{"name":"a","image":"1"}])"), "me");
   EXPECT_EQ(*find(live, {"spec", "containers"}), j(R"([{"name":"a","image":"1"}])"));
 }

@@ -18,7 +18,8 @@ json::value j(std::string_view text) {
 class RegistryTest : public ::testing::Test {
  protected:
   RegistryTest() {
-    for (const auto* ns : {"a", "default"}) (void)registry.create(*registry.find("", "namespaces"), "", json::object{{"metadata", {{"name", ns}}}});
+    for (const auto* ns : {"a", "default"})
+      (void)registry.create(*registry.find("", "namespaces"), "", json::object{{"metadata", {{"name", ns}}}});
   }
   Result<json::value> create(std::string_view kind, json::value o, const WriteContext& c = {}) {
     for (const auto* r : registry.all())
@@ -33,12 +34,21 @@ class RegistryTest : public ::testing::Test {
 };
 
 json::value job(std::string_view name = "x", std::string_view policy = "Never") {
-  return json::object{{"metadata", {{"name", name}}},
-                      {"spec", {{"template", {{"spec", {{"restartPolicy", policy}, {"containers", json::array{json::object{{"name", "c"}, {"image", "busybox"}}}}}}}}}}};
+  return json::object{
+      {"metadata", {{"name", name}}},
+      {"spec",
+       {{"template",
+         {{"spec",
+           {{"restartPolicy", policy},
+            {"containers", json::array{json::object{{"name", "c"}, {"image", "busybox"}}}}}}}}}}};
 }
 json::value pod(std::string_view name, std::string_view cpu = "") {
-  json::value out = json::object{{"metadata", {{"name", name}}}, {"spec", {{"containers", json::array{json::object{{"name", "c"}, {"image", "b:1"}}}}}}};
-  if (!cpu.empty()) find(out, {"spec", "containers"})->get_array()[0].get_object()["resources"] = json::object{{"requests", {{"cpu", cpu}}}};
+  json::value out =
+      json::object{{"metadata", {{"name", name}}},
+                   {"spec", {{"containers", json::array{json::object{{"name", "c"}, {"image", "b:1"}}}}}}};
+  if (!cpu.empty())
+    find(out, {"spec", "containers"})->get_array()[0].get_object()["resources"] =
+        json::object{{"requests", {{"cpu", cpu}}}};
   return out;
 }
 
@@ -52,7 +62,8 @@ TEST_F(RegistryTest, AJobIsDefaultedAndSelectsItsPodsByItsUid) {
   EXPECT_EQ(get_string(made, {"spec", "podReplacementPolicy"}), "TerminatingOrFailed");
   EXPECT_FALSE(get_bool(made, {"spec", "suspend"}, true));
   EXPECT_EQ(get_string(made, {"spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"}), uid);
-  EXPECT_EQ(get_string(made, {"spec", "template", "metadata", "labels", "batch.kubernetes.io/job-name"}), "x");
+  EXPECT_EQ(get_string(made, {"spec", "template", "metadata", "labels", "batch.kubernetes.io/job-name"}),
+            "x");
   EXPECT_EQ(get_int(made, {"metadata", "generation"}), 1);
 }
 
@@ -62,7 +73,8 @@ TEST_F(RegistryTest, APodIsDefaulted) {
   EXPECT_EQ(get_int(made, {"spec", "terminationGracePeriodSeconds"}), 30);
   EXPECT_EQ(get_string(made, {"spec", "dnsPolicy"}), "ClusterFirst");
   EXPECT_EQ(get_string(made, {"status", "phase"}), "Pending");
-  EXPECT_EQ(get_string(find(made, {"spec", "containers"})->get_array()[0], {"imagePullPolicy"}), "IfNotPresent");
+  EXPECT_EQ(get_string(find(made, {"spec", "containers"})->get_array()[0], {"imagePullPolicy"}),
+            "IfNotPresent");
 }
 
 TEST_F(RegistryTest, RefusalsAreWordedAsARealServersAre) {
@@ -72,18 +84,26 @@ TEST_F(RegistryTest, RefusalsAreWordedAsARealServersAre) {
     std::string_view message;
   };
   const Case cases[] = {
-      {"Job", job("x", "Always"), "Job.batch \"x\" is invalid: spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""},
+      {"Job", job("x", "Always"),
+       "Job.batch \"x\" is invalid: spec.template.spec.restartPolicy: Required value: valid values: "
+       "\"OnFailure\", \"Never\""},
       {"Job", job(std::string(64, 'x')), "must be no more than 63 characters"},
-      {"ConfigMap", j(R"({"metadata":{"name":"Bad"}})"), "metadata.name: Invalid value: \"Bad\": a lowercase RFC 1123 subdomain"},
+      {"ConfigMap", j(R"({"metadata":{"name":"Bad"}})"),
+       "metadata.name: Invalid value: \"Bad\": a lowercase RFC 1123 subdomain"},
       {"ConfigMap", j(R"({})"), "name or generateName is required"},
-      {"ConfigMap", j(R"({"metadata":{"name":"x","labels":{"a":"b c"}}})"), "metadata.labels: Invalid value: \"b c\""},
-      {"ConfigMap", j(R"({"metadata":{"name":"x","namespace":"b"}})"), "the namespace of the provided object does not match"},
-      {"ConfigMap", j(R"({"metadata":{"name":"x","resourceVersion":"3"}})"), "resourceVersion should not be set on objects to be created"},
+      {"ConfigMap", j(R"({"metadata":{"name":"x","labels":{"a":"b c"}}})"),
+       "metadata.labels: Invalid value: \"b c\""},
+      {"ConfigMap", j(R"({"metadata":{"name":"x","namespace":"b"}})"),
+       "the namespace of the provided object does not match"},
+      {"ConfigMap", j(R"({"metadata":{"name":"x","resourceVersion":"3"}})"),
+       "resourceVersion should not be set on objects to be created"},
       {"Pod", pod("p", "abc"), "quantities must match the regular expression"},
       {"Pod", j(R"({"metadata":{"name":"p"},"spec":{"containers":[]}})"), "spec.containers: Required value"},
-      {"Pod", j(R"({"metadata":{"name":"p"},"spec":{"serviceAccountName":"no","containers":[{"name":"c","image":"b"}]}})"),
+      {"Pod",
+       j(R"({"metadata":{"name":"p"},"spec":{"serviceAccountName":"no","containers":[{"name":"c","image":"b"}]}})"),
        "pods \"p\" is forbidden: error looking up service account a/no: serviceaccount \"no\" not found"},
-      {"Deployment", j(R"({"metadata":{"name":"d"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"c"}},"spec":{"containers":[{"name":"c","image":"b"}]}}}})"),
+      {"Deployment",
+       j(R"({"metadata":{"name":"d"},"spec":{"selector":{"matchLabels":{"a":"b"}},"template":{"metadata":{"labels":{"a":"c"}},"spec":{"containers":[{"name":"c","image":"b"}]}}}})"),
        "`selector` does not match template `labels`"},
   };
   for (const auto& c : cases) {
@@ -95,28 +115,44 @@ TEST_F(RegistryTest, RefusalsAreWordedAsARealServersAre) {
 }
 
 TEST_F(RegistryTest, NothingIsMadeInANamespaceThatIsNotThereOrGoes) {
-  EXPECT_EQ(registry.create(maps(), "nope", j(R"({"metadata":{"name":"x"}})")).error().message, "namespaces \"nope\" not found");
+  EXPECT_EQ(registry.create(maps(), "nope", j(R"({"metadata":{"name":"x"}})")).error().message,
+            "namespaces \"nope\" not found");
   ASSERT_TRUE(registry.remove(*registry.find("", "namespaces"), "", "a"));
   EXPECT_EQ(registry.create(maps(), "a", j(R"({"metadata":{"name":"x"}})")).error().message,
-            "configmaps \"x\" is forbidden: unable to create new content in namespace a because it is being terminated");
-  EXPECT_EQ(registry.remove(*registry.find("", "namespaces"), "", "default").error().message, "namespaces \"default\" is forbidden: this namespace may not be deleted");
+            "configmaps \"x\" is forbidden: unable to create new content in namespace a because it is being "
+            "terminated");
+  EXPECT_EQ(registry.remove(*registry.find("", "namespaces"), "", "default").error().message,
+            "namespaces \"default\" is forbidden: this namespace may not be deleted");
 }
 
 TEST_F(RegistryTest, GenerationMovesWithTheSpecAlone) {
   (void)create("Job", job());
-  const auto labelled = registry.modify(jobs(), "a", "x", [](json::value& o) { ensure(o, {"metadata", "labels"}) = json::object{{"k", "v"}}; return true; });
+  const auto labelled = registry.modify(jobs(), "a", "x", [](json::value& o) {
+    ensure(o, {"metadata", "labels"}) = json::object{{"k", "v"}};
+    return true;
+  });
   EXPECT_EQ(get_int(*labelled, {"metadata", "generation"}), 1);
-  const auto suspended = registry.modify(jobs(), "a", "x", [](json::value& o) { ensure(o, {"spec", "suspend"}) = true; return true; });
+  const auto suspended = registry.modify(jobs(), "a", "x", [](json::value& o) {
+    ensure(o, {"spec", "suspend"}) = true;
+    return true;
+  });
   EXPECT_EQ(get_int(*suspended, {"metadata", "generation"}), 2);
 }
 
 TEST_F(RegistryTest, StatusIsWrittenOnlyThroughItsSubresource) {
   (void)create("Job", job());
-  const auto edit = [](json::value& o) { ensure(o, {"status"}) = json::object{{"active", 1}}; ensure(o, {"spec", "suspend"}) = true; return true; };
+  const auto edit = [](json::value& o) {
+    ensure(o, {"status"}) = json::object{{"active", 1}};
+    ensure(o, {"spec", "suspend"}) = true;
+    return true;
+  };
   EXPECT_EQ(find(*registry.modify(jobs(), "a", "x", edit), {"status", "active"}), nullptr);
   WriteContext status;
   status.subresource = "status";
-  (void)registry.modify(jobs(), "a", "x", [](json::value& o) { ensure(o, {"spec", "suspend"}) = false; return true; });
+  (void)registry.modify(jobs(), "a", "x", [](json::value& o) {
+    ensure(o, {"spec", "suspend"}) = false;
+    return true;
+  });
   const auto written = registry.modify(jobs(), "a", "x", edit, status).value();
   EXPECT_EQ(get_int(written, {"status", "active"}), 1);
   EXPECT_FALSE(get_bool(written, {"spec", "suspend"}, true));
@@ -124,7 +160,10 @@ TEST_F(RegistryTest, StatusIsWrittenOnlyThroughItsSubresource) {
 
 TEST_F(RegistryTest, AJobsTemplateIsImmutable) {
   (void)create("Job", job());
-  const auto got = registry.modify(jobs(), "a", "x", [](json::value& o) { ensure(o, {"spec", "template", "spec", "priority"}) = 1; return true; });
+  const auto got = registry.modify(jobs(), "a", "x", [](json::value& o) {
+    ensure(o, {"spec", "template", "spec", "priority"}) = 1;
+    return true;
+  });
   ASSERT_FALSE(got);
   EXPECT_NE(got.error().message.find("field is immutable"), std::string::npos);
 }
@@ -134,7 +173,9 @@ TEST_F(RegistryTest, FinalizersKeepAnObjectUntilTheLastIsGone) {
   const auto kept = registry.remove(maps(), "a", "x").value();
   EXPECT_FALSE(get_string(kept, {"metadata", "deletionTimestamp"}).empty());
   ASSERT_TRUE(storage.get("/configmaps", "a", "x"));
-  (void)registry.modify(maps(), "a", "x", [](json::value& o) { return erase(o, {"metadata", "finalizers"}); });
+  (void)registry.modify(maps(), "a", "x", [](json::value& o) {
+    return erase(o, {"metadata", "finalizers"});
+  });
   EXPECT_FALSE(storage.get("/configmaps", "a", "x"));
 }
 
@@ -157,16 +198,23 @@ TEST_F(RegistryTest, DeletionKeepsItsPreconditions) {
 }
 
 TEST_F(RegistryTest, AQuotaRefusesWhatIsOverIt) {
-  (void)create("ResourceQuota", j(R"({"metadata":{"name":"q"},"spec":{"hard":{"pods":"2","requests.cpu":"1"}}})"));
-  EXPECT_EQ(create("Pod", pod("p0")).error().message, "pods \"p0\" is forbidden: failed quota: q: must specify requests.cpu");
+  (void)create("ResourceQuota",
+               j(R"({"metadata":{"name":"q"},"spec":{"hard":{"pods":"2","requests.cpu":"1"}}})"));
+  EXPECT_EQ(create("Pod", pod("p0")).error().message,
+            "pods \"p0\" is forbidden: failed quota: q: must specify requests.cpu");
   ASSERT_TRUE(create("Pod", pod("p1", "600m")));
   EXPECT_EQ(create("Pod", pod("p2", "500m")).error().message,
-            "pods \"p2\" is forbidden: exceeded quota: q, requested: requests.cpu=500m, used: requests.cpu=600m, limited: requests.cpu=1");
+            "pods \"p2\" is forbidden: exceeded quota: q, requested: requests.cpu=500m, used: "
+            "requests.cpu=600m, limited: requests.cpu=1");
   ASSERT_TRUE(create("Pod", pod("p2", "100m")));
-  EXPECT_NE(create("Pod", pod("p3", "100m")).error().message.find("requested: pods=1, used: pods=2, limited: pods=2"), std::string::npos);
+  EXPECT_NE(create("Pod", pod("p3", "100m"))
+                .error()
+                .message.find("requested: pods=1, used: pods=2, limited: pods=2"),
+            std::string::npos);
 }
 
-constexpr std::string_view kCrd = R"({"metadata":{"name":"widgets.example.com"},"spec":{"group":"example.com","scope":"Namespaced",
+constexpr std::string_view kCrd =
+    R"({"metadata":{"name":"widgets.example.com"},"spec":{"group":"example.com","scope":"Namespaced",
   "names":{"plural":"widgets","kind":"Widget"},"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":
   {"type":"object","required":["spec"],"properties":{"spec":{"type":"object","required":["size"],"properties":{"size":{"type":"integer","minimum":1},
   "color":{"type":"string","enum":["red","blue"],"default":"red"},"name":{"type":"string","pattern":"^[a-z]+$"}}}}}}}]}})";
@@ -177,18 +225,25 @@ TEST_F(RegistryTest, ACustomResourceIsThereAtOnceAndKeepsItsSchema) {
   const auto made = create("Widget", j(R"({"metadata":{"name":"w"},"spec":{"size":2}})")).value();
   EXPECT_EQ(get_string(made, {"spec", "color"}), "red");
   EXPECT_EQ(get_string(made, {"apiVersion"}), "example.com/v1");
-  const auto bad = create("Widget", j(R"({"metadata":{"name":"v"},"spec":{"size":0,"color":"green","name":"A"}})"));
+  const auto bad =
+      create("Widget", j(R"({"metadata":{"name":"v"},"spec":{"size":0,"color":"green","name":"A"}})"));
   ASSERT_FALSE(bad);
-  for (const auto* part : {"spec.size: Invalid value: 0", "spec.color: Unsupported value: \"green\": supported values: \"red\", \"blue\"", "spec.name in body should match '^[a-z]+$'"})
+  for (const auto* part : {"spec.size: Invalid value: 0",
+                           "spec.color: Unsupported value: \"green\": supported values: \"red\", \"blue\"",
+                           "spec.name in body should match '^[a-z]+$'"})
     EXPECT_NE(bad.error().message.find(part), std::string::npos) << bad.error().message;
-  EXPECT_NE(create("Widget", j(R"({"metadata":{"name":"v"},"spec":{"size":"2"}})")).error().message.find("must be of type integer"), std::string::npos);
+  EXPECT_NE(create("Widget", j(R"({"metadata":{"name":"v"},"spec":{"size":"2"}})"))
+                .error()
+                .message.find("must be of type integer"),
+            std::string::npos);
 }
 
 TEST_F(RegistryTest, ACustomResourceGoesWithItsDefinition) {
   (void)create("CustomResourceDefinition", j(kCrd));
   const auto* info = registry.find("example.com", "widgets");
   (void)create("Widget", j(R"({"metadata":{"name":"w"},"spec":{"size":2}})"));
-  ASSERT_TRUE(registry.remove(*registry.find("apiextensions.k8s.io", "customresourcedefinitions"), "", "widgets.example.com"));
+  ASSERT_TRUE(registry.remove(*registry.find("apiextensions.k8s.io", "customresourcedefinitions"), "",
+                              "widgets.example.com"));
   EXPECT_EQ(registry.find("example.com", "widgets"), nullptr);
   EXPECT_TRUE(storage.list("example.com/widgets", "").empty());
   EXPECT_EQ(info->kind, "Widget") << "who still watches it may look at it";
@@ -205,11 +260,13 @@ TEST_F(RegistryTest, ARepeatedEventIsCounted) {
 // ---- schema -------------------------------------------------------------------------
 
 TEST(Schema, UnknownFieldsAreNamedAndGone) {
-  auto o = j(R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x","naem":"y"},"spec":{"replicaz":1,
+  auto o = j(
+      R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"x","naem":"y"},"spec":{"replicaz":1,
     "template":{"spec":{"containers":[{"name":"c","image":"i","comand":["x"],"env":[{"name":"a","valueFrom":{"configMapKeyRef":{"name":"n","key":"k"}}}]}],
     "volumes":[{"name":"v","emptyDir":{}},{"name":"w","nfs":{"server":"s"}}]}}}})");
   EXPECT_EQ(prune(*find_schema("Deployment"), o).value(),
-            (std::vector<std::string>{"metadata.naem", "spec.replicaz", "spec.template.spec.containers[0].comand"}));
+            (std::vector<std::string>{"metadata.naem", "spec.replicaz",
+                                      "spec.template.spec.containers[0].comand"}));
   EXPECT_EQ(find(o, {"spec", "replicaz"}), nullptr);
   EXPECT_TRUE(prune(*find_schema("Deployment"), o).value().empty());
 }
@@ -219,9 +276,12 @@ TEST(Schema, AWrongTypeIsNamed) {
     std::string_view object, message;
   };
   const Case cases[] = {
-      {R"({"spec":{"replicas":"3"}})", "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"},
+      {R"({"spec":{"replicas":"3"}})",
+       "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"},
       {R"({"spec":{"paused":"no"}})", "of type bool"},
-      {R"({"spec":{"template":{"spec":{"containers":{}}}}})", "cannot unmarshal object into Go struct field PodSpec.spec.template.spec.containers of type []Container"},
+      {R"({"spec":{"template":{"spec":{"containers":{}}}}})",
+       "cannot unmarshal object into Go struct field PodSpec.spec.template.spec.containers of type "
+       "[]Container"},
       {R"({"spec":[]})", "cannot unmarshal array"},
   };
   for (const auto& c : cases) {
@@ -234,19 +294,24 @@ TEST(Schema, AWrongTypeIsNamed) {
 
 // The body that kubectl 1.33 sends for `kubectl create configmap c --from-literal=a=b`.
 std::string sample_protobuf() {
-  const auto field = [](int n, std::string_view bytes) { return std::string{static_cast<char>(n << 3 | 2), static_cast<char>(bytes.size())} + std::string(bytes); };
-  const auto object = field(1, field(1, "c") + field(3, "") + field(8, "")) + field(2, field(1, "a") + field(2, "b")) + std::string("\x20\x00", 2);
+  const auto field = [](int n, std::string_view bytes) {
+    return std::string{static_cast<char>(n << 3 | 2), static_cast<char>(bytes.size())} + std::string(bytes);
+  };
+  const auto object = field(1, field(1, "c") + field(3, "") + field(8, "")) +
+                      field(2, field(1, "a") + field(2, "b")) + std::string("\x20\x00", 2);
   return std::string("k8s\0", 4) + field(1, field(1, "v1") + field(2, "ConfigMap")) + field(2, object);
 }
 
 TEST(Schema, ProtobufBodiesAreRead) {
-  EXPECT_EQ(from_protobuf(sample_protobuf()).value(), j(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"a":"b"},"immutable":false})"));
+  EXPECT_EQ(
+      from_protobuf(sample_protobuf()).value(),
+      j(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"a":"b"},"immutable":false})"));
 }
 
 TEST(Schema, ACutProtobufBodyIsAnErrorAndNothingElse) {
   const auto whole = sample_protobuf();
   for (std::size_t n = 0; n < whole.size(); ++n) {
-    const auto got = from_protobuf(std::string_view(whole).substr(0, n));   // also what the sanitizers watch
+    const auto got = from_protobuf(std::string_view(whole).substr(0, n));  // also what the sanitizers watch
     if (got) {
       EXPECT_NE(*got, *from_protobuf(whole)) << n;
     }
@@ -255,7 +320,8 @@ TEST(Schema, ACutProtobufBodyIsAnErrorAndNothingElse) {
 
 TEST(Schema, AFieldOfANewerServerIsRefusedNotLost) {
   auto body = sample_protobuf();
-  const auto unknown = std::string("k8s\0", 4) + body.substr(4, 2 + 15) + std::string("\x12\x04\xd2\x0f\x01x", 6);
+  const auto unknown =
+      std::string("k8s\0", 4) + body.substr(4, 2 + 15) + std::string("\x12\x04\xd2\x0f\x01x", 6);
   const auto got = from_protobuf(unknown);
   ASSERT_FALSE(got);
   EXPECT_NE(got.error().message.find("field 250 of ConfigMap"), std::string::npos) << got.error().message;

@@ -9,7 +9,9 @@ namespace {
 json::value object(std::string_view name, int value = 0) {
   return json::object{{"metadata", {{"name", name}, {"namespace", "a"}}}, {"value", value}};
 }
-std::string version(const json::value& v) { return std::string(get_string(v, {"metadata", "resourceVersion"})); }
+std::string version(const json::value& v) {
+  return std::string(get_string(v, {"metadata", "resourceVersion"}));
+}
 
 TEST(Storage, EveryWriteMovesTheVersionOn) {
   Storage s;
@@ -36,14 +38,16 @@ TEST(Storage, AStaleVersionIsAConflict) {
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, "Conflict");
   EXPECT_EQ(late.error().message,
-            "Operation cannot be fulfilled on pods \"x\": the object has been modified; please apply your changes to the "
+            "Operation cannot be fulfilled on pods \"x\": the object has been modified; please apply your "
+            "changes to the "
             "latest version and try again");
 }
 
 TEST(Storage, NamesAreTakenOnce) {
   Storage s;
   ASSERT_TRUE(s.create("apps/deployments", "a", "x", object("x")));
-  EXPECT_EQ(s.create("apps/deployments", "a", "x", object("x")).error().message, "deployments.apps \"x\" already exists");
+  EXPECT_EQ(s.create("apps/deployments", "a", "x", object("x")).error().message,
+            "deployments.apps \"x\" already exists");
   EXPECT_TRUE(s.create("apps/deployments", "b", "x", object("x")));
   EXPECT_EQ(s.erase("apps/deployments", "a", "y").error().code, "NotFound");
 }
@@ -71,7 +75,8 @@ TEST(Storage, HistoryGivesTheEventsAfterAVersion) {
   EXPECT_EQ(events[1].type, WatchEvent::Type::modified);
   EXPECT_EQ(get_int(*events[1].before, {"value"}), 0);
   EXPECT_EQ(events[2].type, WatchEvent::Type::deleted);
-  EXPECT_EQ(version(*events[2].object), std::to_string(events[2].revision)) << "a deletion has a version of its own";
+  EXPECT_EQ(version(*events[2].object), std::to_string(events[2].revision))
+      << "a deletion has a version of its own";
   EXPECT_TRUE(s.events_since("/pods", s.revision()).value().empty());
 }
 

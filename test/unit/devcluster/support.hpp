@@ -22,7 +22,8 @@ struct TempFolder {
   std::filesystem::path path;
   TempFolder() {
     static std::atomic<int> n{0};
-    path = std::filesystem::temp_directory_path() / ("oddjob-devcluster-" + std::to_string(::getpid()) + "-" + std::to_string(n++));
+    path = std::filesystem::temp_directory_path() /
+           ("oddjob-devcluster-" + std::to_string(::getpid()) + "-" + std::to_string(n++));
     std::filesystem::create_directories(path);
   }
   ~TempFolder() {

@@ -53,7 +53,7 @@ class MiniCluster {
   std::vector<std::string> calls;  // "POST jobs", "GET pods/log", without watches
   int pods_made = 0, jobs_made = 0;
   bool refuse_watches = false;
-  bool has_templates = false;  // the custom resource JobTemplate
+  bool has_templates = false;        // the custom resource JobTemplate
   std::optional<int> cut_log_after;  // bytes, of every stream that follows
 
  private:

@@ -34,7 +34,8 @@ struct Case {
 TEST(Outcome, TheKubeletsOwnDeletionDoesNotHideTheFirst) {
   const auto asked = [](std::string_view text) { return json::object{{"metadata", js(text)}}; };
   const json::value before = asked(kDeleted);
-  json::value pod = asked(R"({"deletionTimestamp": "2026-01-02T03:00:42Z", "deletionGracePeriodSeconds": 0})");
+  json::value pod =
+      asked(R"({"deletionTimestamp": "2026-01-02T03:00:42Z", "deletionGracePeriodSeconds": 0})");
   keep_first_deletion(pod, before);
   EXPECT_EQ(deletion_asked_at(pod), deletion_asked_at(before));
   json::value untouched = asked("{}");

@@ -20,8 +20,7 @@ class TemplatesTest : public EngineTest {
                         "t")
                  .value();
     const auto more = parse_yaml(extra, "extra").value();
-    for (const auto& [key, value] : more.get_object())
-      t.at("spec").get_object()[key] = value;
+    for (const auto& [key, value] : more.get_object()) t.at("spec").get_object()[key] = value;
     ensure(t, {"metadata", "uid"}) = uid;
     ensure(t, {"metadata", "generation"}) = ++generation_;
     cluster.put("jobtemplates", std::move(t));

@@ -15,8 +15,12 @@ TEST(Config, AnEmptyFileIsAllDefaults) {
 
 TEST(Config, TheFileIsReadAndTheEnvironmentWins) {
   const auto c = parse_config(
-      "listen: {port: 1234, address: 0.0.0.0}\nkubernetes: {namespaces: [a, b]}\nlimits: {startTimeout: 5m}\n", "x.yaml",
-      {{"ODDJOBD_LISTEN_PORT", "4321"}, {"ODDJOBD_AUTH_ADMIN_TEAMS", "platform, sre"}, {"ODDJOBD_AUTH_TOKEN_REVIEW", "false"}});
+      "listen: {port: 1234, address: 0.0.0.0}\nkubernetes: {namespaces: [a, b]}\nlimits: {startTimeout: "
+      "5m}\n",
+      "x.yaml",
+      {{"ODDJOBD_LISTEN_PORT", "4321"},
+       {"ODDJOBD_AUTH_ADMIN_TEAMS", "platform, sre"},
+       {"ODDJOBD_AUTH_TOKEN_REVIEW", "false"}});
   ASSERT_TRUE(c) << c.error().message;
   EXPECT_EQ(c->listen_address, "0.0.0.0");
   EXPECT_EQ(c->listen_port, 4321);
@@ -29,7 +33,8 @@ TEST(Config, TheFileIsReadAndTheEnvironmentWins) {
 TEST(Config, WhoIsOnePersonAndWhoIsTold) {
   const auto c = parse_config(
       "auth: {aliases: [[ann, a.smith], [bob, robert, bobby]]}\nruns: {pendingJobs: deferred}\n"
-      "hooks:\n- {name: chat, url: 'https://chat.example.com/x', secretFile: /s, events: [run.finished], timeout: 5s}\n",
+      "hooks:\n- {name: chat, url: 'https://chat.example.com/x', secretFile: /s, events: [run.finished], "
+      "timeout: 5s}\n",
       "x.yaml", {});
   ASSERT_TRUE(c) << c.error().message;
   using Sets = std::vector<std::vector<std::string>>;
@@ -59,7 +64,8 @@ TEST_P(BadConfig, IsRefusedWithTheFileTheKeyAndWhatWasExpected) {
   ASSERT_FALSE(c);
   EXPECT_EQ(c.error().code, GetParam().code);
   for (const auto& word : GetParam().words)
-    EXPECT_NE((c.error().message + c.error().hint).find(word), std::string::npos) << word << " in " << c.error().message;
+    EXPECT_NE((c.error().message + c.error().hint).find(word), std::string::npos)
+        << word << " in " << c.error().message;
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -69,16 +75,28 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"section", "lisen: {port: 1}", {}, "config.unknown_key", {"lisen"}},
         Bad{"range", "listen: {port: 70000}", {}, "config.bad_value", {"x.yaml", "listen.port", "65535"}},
         Bad{"text", "listen: {port: eighty}", {}, "config.bad_value", {"listen.port", "eighty"}},
-        Bad{"duration", "limits: {startTimeout: 5}", {}, "config.bad_value", {"limits.startTimeout", "duration"}},
+        Bad{"duration",
+            "limits: {startTimeout: 5}",
+            {},
+            "config.bad_value",
+            {"limits.startTimeout", "duration"}},
         Bad{"enum", "log: {level: loud}", {}, "config.bad_value", {"log.level", "debug", "loud"}},
         Bad{"tls", "listen: {tlsCertFile: /a}", {}, "config.bad_value", {"tlsKeyFile"}},
         Bad{"aliases", "auth: {aliases: [ann, bob]}", {}, "config.bad_value", {"auth.aliases", "lists"}},
         Bad{"alias", "auth: {aliases: [[ann]]}", {}, "config.bad_value", {"auth.aliases", "two names"}},
-        Bad{"pending", "runs: {pendingJobs: later}", {}, "config.bad_value", {"runs.pendingJobs", "deferred"}},
+        Bad{"pending",
+            "runs: {pendingJobs: later}",
+            {},
+            "config.bad_value",
+            {"runs.pendingJobs", "deferred"}},
         Bad{"hook", "hooks: [{name: x, url: 'https://x/'}]", {}, "config.bad_value", {"hooks", "secretFile"}},
         Bad{"hookurl", "hooks: [{name: x, url: 'ftp://x/'}]", {}, "hooks.bad_url", {"hooks", "ftp://x/"}},
-        Bad{"hooks", "hooks: [{name: x, url: 'https://x/', secretFile: s}, {name: x, url: 'https://y/', secretFile: s}]", {},
-            "config.bad_value", {"hooks", "differ"}},
+        Bad{"hooks",
+            "hooks: [{name: x, url: 'https://x/', secretFile: s}, {name: x, url: 'https://y/', secretFile: "
+            "s}]",
+            {},
+            "config.bad_value",
+            {"hooks", "differ"}},
         Bad{"list", "- a", {}, "config.malformed", {"x.yaml"}},
         Bad{"env", "", {{"ODDJOBD_LISTEN_PORT", "x"}}, "config.bad_value", {"ODDJOBD_LISTEN_PORT"}}),
     [](const auto& param_info) { return std::string(param_info.param.name); });
