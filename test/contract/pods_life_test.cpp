@@ -66,13 +66,19 @@ TEST_F(PodsLife, ANativeSidecarStartsFirstAndEndsAfterTheMainContainer) {
   const auto version = run(api().version());
   ASSERT_TRUE(version);
   if (version->minor < 29) GTEST_SKIP() << "native sidecars came with 1.29";
-  json::value p = pod("sided", "echo main; exit 4");
+  // The main container waits for the sidecar's word: being started is not having said something.
+  json::value p = pod("sided", "while ! [ -e /shared/up ]; do sleep 0.1; done; echo main; exit 4");
+  const json::array mounts{json::object{{"name", "shared"}, {"mountPath", "/shared"}}};
+  p.at("spec").as_object()["volumes"] =
+      json::array{json::object{{"name", "shared"}, {"emptyDir", json::object()}}};
+  p.at("spec").at("containers").at(0).as_object()["volumeMounts"] = mounts;
   p.at("spec").as_object()["initContainers"] =
       json::array{json::object{{"name", "proxy"},
                                {"image", image()},
                                {"restartPolicy", "Always"},
+                               {"volumeMounts", mounts},
                                {"command", json::array{"sh", "-c",
-                                                       "trap 'echo proxy over; exit 0' TERM; echo proxy up; "
+                                                       "trap 'echo proxy over; exit 0' TERM; echo proxy up; touch /shared/up; "
                                                        "while :; do sleep 0.1; done"}}}};
   create(resources::pods, p);
   const auto over = finish("sided");
