@@ -163,7 +163,7 @@ def test_tab_shows_what_there_is_and_keeps_silent_about_the_rest(name, dev, tmp_
 
 
 def test_what_is_offered_depends_on_place_and_person(dev):
-    assert dev.complete("run", "") == ["deploy/ledger", "deploy/payments"]
+    assert dev.complete("run", "") == ["deploy/ledger", "deploy/payments", "template/backfill"]
     assert dev.complete("--context", "bob", "run", "") == ["deploy/reports"]
     assert dev.complete("run", "deploy/payments", "--", "sh", "scr") == ["scripts/"]
     assert dev.complete("run", "deploy/payments", "--", "sh", "'scr") == ["scripts/"]
