@@ -122,7 +122,6 @@ def test_the_server_and_the_api_server_die_together(place):
 
 def test_etcd_is_compacted_under_a_watch(place):
     with ApiProxy(place.cluster) as proxy:
-        proxy.watch_for(b'"code":410')
         server = place.server(proxy.kubeconfig(place.kubeconfig))
         run = place.detach(server, SCRIPT)
         place.speaking(server, run, len(LINES))
@@ -137,7 +136,6 @@ def test_etcd_is_compacted_under_a_watch(place):
         place.cluster.age()
         proxy.pass_on()
         place.check(server, run, state="failed", exit_code=3, log=LOG)
-        assert proxy.seen(b'"code":410'), "the API server told a watch that it is too old"
 
 
 def test_the_api_server_has_no_time_for_us(place):

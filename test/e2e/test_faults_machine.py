@@ -5,8 +5,6 @@ import glob
 import os
 import pathlib
 
-import pytest
-
 from harness import eventually
 from invariants import audited, ended, log_of
 
@@ -95,9 +93,9 @@ class Clock:
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1"}
 
 
-@pytest.mark.parametrize("jump", ["+2h", "-2d"])
-def test_the_clock_jumps_while_a_pod_starts(place, jump):
-    """A start may take 15 minutes: two hours on the clock are none of them."""
+def test_the_clock_jumps_while_a_pod_starts(place):
+    """A start may take 15 minutes: two hours on the clock are none of them. (Back by more than the age of the API
+    server's certificate, no new connection is trusted, rightly.)"""
     slow = place.witness.workload("slow", {"oddjob.dev/allowed-teams": "payments"})
     pod = slow["spec"]["template"]["spec"]
     pod["initContainers"] = [dict(pod["containers"][0], name="waits", command=[
@@ -110,7 +108,7 @@ def test_the_clock_jumps_while_a_pod_starts(place, jump):
     waiting = lambda: any("running" in s["state"] for p in place.cluster.get("pods", "-l", label, namespace=place.namespace)["items"]
                           for s in p["status"].get("initContainerStatuses", []))
     eventually(waiting, "the init container runs", 120)
-    clock.set(jump)
+    clock.set("+2h")
     other = place.detach(server, "exit 4", mark="other")  # the server lives on, by the new clock
     assert ended(server, other)["exitCode"] == 4
     assert place.record(server, run)["state"] == "starting"

@@ -108,7 +108,7 @@ def test_image_and_chart_serve_a_cluster(cluster, image, tmp_path):
                        "stringData": {"tokens.yaml": yaml.safe_dump(tokens)}}, namespace="installed")
         # No node has this label, so that the one kubelet of this pod is ours.
         done = run([helm, "install", "installed", str(ROOT / "deploy/helm/oddjob"), *place, "--set", "nodeSelector.none=none",
-                    "--set", "image.repository=registry.example.com/oddjob,auth.staticTokensSecret=oddjob-tokens"],
+                    "--set", "image.repository=registry.example.com/oddjob,auth.staticTokensSecret=oddjob-tokens,config.images.ahead=false"],
                    environment, 1800)
         assert done.code == 0, done
         eventually(lambda: cluster.get("pods", namespace="installed")["items"],
