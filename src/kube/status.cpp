@@ -12,13 +12,20 @@ constexpr std::size_t kMessageBytes = 4096;
 
 bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
+// "pods \"x\" is forbidden: maximum memory usage per Container is 256Mi, but limit is 1Gi"
+bool is_limit_range_denial(std::string_view m) {
+  return ((has(m, ": maximum ") || has(m, ": minimum ") || has(m, "[maximum ") || has(m, "[minimum ")) &&
+          has(m, " usage per ")) ||
+         has(m, " max limit to request ratio per ");
+}
+
 // Denials by admission keep the status code that the denier chose (a webhook
 // may say 400, a ValidatingAdmissionPolicy says 422), so they are known by
 // their words, which the API server puts there itself.
 bool is_admission_denial(std::string_view m) {
   return (has(m, "admission webhook \"") && has(m, "denied the request")) ||
          has(m, "violates PodSecurity \"") ||
-         (has(m, "ValidatingAdmissionPolicy '") && has(m, " denied request"));
+         (has(m, "ValidatingAdmissionPolicy '") && has(m, " denied request")) || is_limit_range_denial(m);
 }
 
 bool is_quota_denial(std::string_view m) {

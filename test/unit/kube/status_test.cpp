@@ -58,6 +58,13 @@ INSTANTIATE_TEST_SUITE_P(
              "pods \"x\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation "
              "!= false",
              Errc::forbidden, "kube.admission"},
+        Case{"limit_range", 403, "Forbidden",
+             "pods \"x\" is forbidden: maximum memory usage per Container is 256Mi, but limit is 1Gi",
+             Errc::forbidden, "kube.admission"},
+        Case{"limit_ranges", 403, "Forbidden",
+             "pods \"x\" is forbidden: [minimum cpu usage per Pod is 1, but request is 10m, cpu max limit to "
+             "request ratio per Container is 2, but provided ratio is 3.000000]",
+             Errc::forbidden, "kube.admission"},
         Case{"webhook", 403, "Forbidden",
              "admission webhook \"gatekeeper.sh\" denied the request: no latest tag", Errc::forbidden,
              "kube.admission"},
