@@ -50,7 +50,7 @@ class World:
 
     def progress(self, run, words):
         return eventually(lambda: words in (p := self.record(run).get("progress", "")) and p,
-                          f"the progress of run {run} has {words!r}", 60)
+                          f"the progress of run {run} has {words!r}", 180)
 
     def own_server(self, namespaces=()):
         self.folder.mkdir(exist_ok=True)
