@@ -60,19 +60,9 @@ std::string reason_of(std::string_view code) {
 
 // A request as the template makes it, with something in place of what is asked for.
 RunRequest sample_request(const JobTemplate& t) {
-  RunRequest r;
-  r.from_template = TemplateUse{t.name, t.uid, t.generation, t.digest};
-  r.workload = t.workload;
+  RunRequest r = fixed_request(t);
   r.command = t.argv;
   for (const auto& e : t.env) r.env.push_back({e.name, e.value, true});
-  r.container = t.container;
-  r.cpu = t.cpu;
-  r.memory = t.memory;
-  r.timeout = t.timeout;
-  r.retries = t.retries;
-  r.sidecars = t.sidecars;
-  r.init_containers = t.init_containers;
-  r.service_account = t.service_account;
   r.reason = "sample";
   return r;
 }

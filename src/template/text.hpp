@@ -36,6 +36,10 @@ bool steers_programs(std::string_view env_name) noexcept;
 // Is it the name of something that must not be a parameter, such as a password?
 bool names_a_secret(std::string_view parameter_name) noexcept;
 
+// ---- requests -----------------------------------------------------------------
+// A request as far as no parameter has a say in it: all but command, env, params and reason.
+RunRequest fixed_request(const JobTemplate& t);
+
 // ---- values -------------------------------------------------------------------
 // Days since 1970-01-01 of "2026-01-31"; nullopt if there is no such day.
 std::optional<std::int64_t> parse_date(std::string_view s) noexcept;

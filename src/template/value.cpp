@@ -134,6 +134,21 @@ std::vector<Problem> check(const JobTemplate& t, const Values& values) {
   return out;
 }
 
+RunRequest fixed_request(const JobTemplate& t) {
+  RunRequest r;
+  r.from_template = TemplateUse{t.name, t.uid, t.generation, t.digest};
+  r.workload = t.workload;
+  r.container = t.container;
+  r.cpu = t.cpu;
+  r.memory = t.memory;
+  r.timeout = t.timeout;
+  r.retries = t.retries;
+  r.sidecars = t.sidecars;
+  r.init_containers = t.init_containers;
+  r.service_account = t.service_account;
+  return r;
+}
+
 Result<RunRequest> fill(const JobTemplate& t, const RunRequest& asked) {
   if (const auto problems = check(t, asked.params); !problems.empty())
     return fail(Errc::invalid_argument, "template.bad_params",
@@ -143,10 +158,8 @@ Result<RunRequest> fill(const JobTemplate& t, const RunRequest& asked) {
   for (const auto& p : t.parameters)
     if (p.fallback) values.try_emplace(p.name, *p.fallback);
 
-  RunRequest r;
-  r.from_template = TemplateUse{t.name, t.uid, t.generation, t.digest};
+  RunRequest r = fixed_request(t);
   r.params = values;
-  r.workload = t.workload;
   r.reason = asked.reason;
   r.break_glass = asked.break_glass;
   for (const auto& element : t.argv) {
@@ -159,14 +172,6 @@ Result<RunRequest> fill(const JobTemplate& t, const RunRequest& asked) {
     if (!pieces) return fail(Errc::failed_precondition, "template.invalid", pieces.error());
     r.env.push_back({e.name, put_together(*pieces, values), true});
   }
-  r.container = t.container;
-  r.cpu = t.cpu;
-  r.memory = t.memory;
-  r.timeout = t.timeout;
-  r.retries = t.retries;
-  r.sidecars = t.sidecars;
-  r.init_containers = t.init_containers;
-  r.service_account = t.service_account;
   OJ_CHECK(validate(r));
   return r;
 }
