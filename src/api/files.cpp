@@ -213,10 +213,7 @@ net::Task<Answer> list_images(Exchange& x) {
   }
   OJ_CO_TRY(auto ns, name_space(q));
   OJ_CO_TRY(const auto limit, number(q, "limit", 50, 1, kMaxPage));
-  std::string after;
-  if (q.has("cursor")) {
-    OJ_CO_TRY(after, open_cursor(kCursorKind, q.get("cursor")));
-  }
+  OJ_CO_TRY(const auto after, start_after(q, kCursorKind));
   OJ_CO_TRY(auto all, co_await x.services.engine.workloads(x.caller, std::move(ns)));
   std::erase_if(all, [](const runs::WorkloadInfo& w) { return !w.may_run; });
   const auto key = [](const runs::WorkloadInfo& w) { return w.ref.name_space + "/" + to_string(w.ref); };

@@ -106,4 +106,8 @@ Result<std::string> open_cursor(std::string_view kind, std::string_view cursor) 
   return text->substr(mark.size());
 }
 
+Result<std::string> start_after(const net::Query& query, std::string_view kind) {
+  return query.has("cursor") ? open_cursor(kind, query.get("cursor")) : std::string();
+}
+
 }  // namespace oddjob::api

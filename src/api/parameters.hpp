@@ -41,5 +41,7 @@ inline constexpr std::string_view kContentTypeCode = "api.content_type";
 // An opaque cursor around `text`, for one kind of list.
 std::string make_cursor(std::string_view kind, std::string_view text);
 Result<std::string> open_cursor(std::string_view kind, std::string_view cursor);
+// What the parameter `cursor` holds; empty where it is not given: the beginning.
+Result<std::string> start_after(const net::Query& query, std::string_view kind);
 
 }  // namespace oddjob::api

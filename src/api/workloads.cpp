@@ -3,6 +3,7 @@
 
 #include "api/answers.hpp"
 #include "api/exchange.hpp"
+#include "api/page.hpp"
 #include "api/parameters.hpp"
 
 namespace oddjob::api {
@@ -30,19 +31,9 @@ net::Task<Answer> list_workloads(Exchange& x) {
   OJ_CO_CHECK(check_query(q, {"namespace", "limit", "cursor"}));
   OJ_CO_TRY(auto ns, name_space(q));
   OJ_CO_TRY(const auto limit, number(q, "limit", kMaxPage, 1, kMaxPage));
-  std::string after;
-  if (q.has("cursor")) {
-    OJ_CO_TRY(after, open_cursor(kCursorKind, q.get("cursor")));
-  }
+  OJ_CO_TRY(const auto after, start_after(q, kCursorKind));
   OJ_CO_TRY(auto all, co_await x.services.engine.workloads(x.caller, std::move(ns)));
-  std::ranges::sort(all, {}, &key);
-  json::object body;
-  json::array items;
-  auto it = std::ranges::upper_bound(all, after, {}, &key);
-  for (; it != all.end() && std::cmp_less(items.size(), limit); ++it) items.push_back(item(*it));
-  if (it != all.end()) body["nextCursor"] = make_cursor(kCursorKind, key(*std::prev(it)));
-  body["items"] = std::move(items);
-  co_return json_response(200, body);
+  co_return json_response(200, page_of(std::move(all), after, limit, kCursorKind, &key, &item));
 }
 
 }  // namespace oddjob::api
