@@ -1,5 +1,7 @@
 #include "cli/command.hpp"
 
+#include <fmt/format.h>
+
 #include "core/text.hpp"
 #include "core/yaml.hpp"
 
@@ -42,6 +44,29 @@ int with_server(Invocation& invocation,
 
 void print_value(const json::value& v, Format format) {
   write_out(format == Format::yaml ? to_yaml(v) : pretty_json(v));
+}
+
+void print_run(const Invocation& invocation, const json::value& run, std::string_view sentence) {
+  const auto format = invocation.format();
+  if (format == Format::json || format == Format::yaml)
+    print_value(run, format);
+  else if (format == Format::name)
+    write_out(fmt::format("run/{}\n", get_string(run, {"id"})));
+  else
+    write_out(fmt::format("{}\n", sentence));
+}
+
+net::Task<Result<json::array>> all_items(ApiClient& api, std::string path, net::Query query) {
+  json::array items;
+  std::string cursor;
+  do {
+    net::Query q = query;
+    if (!cursor.empty()) q.add("cursor", cursor);
+    OJ_CO_TRY(const auto page, co_await api.call("GET", path + "?" + q.encode()));
+    if (const auto* got = find_array(page, {"items"})) items.insert(items.end(), got->begin(), got->end());
+    cursor = std::string(get_string(page, {"nextCursor"}));
+  } while (!cursor.empty());
+  co_return items;
 }
 
 std::string run_id_argument(std::string text) {

@@ -14,6 +14,7 @@
 #include "cli/terminal.hpp"
 #include "core/error.hpp"
 #include "net/async.hpp"
+#include "net/http.hpp"
 
 namespace CLI {
 class App;
@@ -47,6 +48,10 @@ int with_server(Invocation& invocation,
 
 // Prints a value as the format asks (json or yaml).
 void print_value(const json::value& v, Format format);
+// The whole run (json, yaml), its name, or for people the sentence.
+void print_run(const Invocation& invocation, const json::value& run, std::string_view sentence);
+// All `items` of a list of the API, page by page. `path` is without a query.
+net::Task<Result<json::array>> all_items(ApiClient& api, std::string path, net::Query query);
 // `run/<id>` or `<id>`: the id.
 std::string run_id_argument(std::string text);
 

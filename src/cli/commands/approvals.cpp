@@ -97,16 +97,6 @@ bool ask(std::string_view question) {
   return answer == "y" || answer == "yes";
 }
 
-void print_run(const Invocation& invocation, const json::value& run, const std::string& sentence) {
-  const auto format = invocation.format();
-  if (format == Format::json || format == Format::yaml)
-    print_value(run, format);
-  else if (format == Format::name)
-    write_out(fmt::format("run/{}\n", get_string(run, {"id"})));
-  else
-    write_out(sentence + "\n");
-}
-
 net::Task<Result<int>> approve(ApiClient& api, const Invocation& invocation, const ApproveFlags& flags) {
   OJ_CO_TRY(const auto run, co_await api.call("GET", run_path(flags.run, "")));
   const std::string id(get_string(run, {"id"})), short_id = short_run_id(id);

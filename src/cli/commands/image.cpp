@@ -138,16 +138,10 @@ std::string state_text(const json::value& s) {
 
 net::Task<Result<int>> list(ApiClient& api, const Invocation& invocation, const Settings& settings,
                             bool everywhere) {
-  json::array items;
-  std::string cursor;
-  do {
-    net::Query q;
-    if (!everywhere) q.add("namespace", settings.name_space.empty() ? "default" : settings.name_space);
-    if (!cursor.empty()) q.add("cursor", cursor);
-    OJ_CO_TRY(const auto page, co_await api.call("GET", "/api/v1/images?" + q.encode()));
-    if (const auto* got = find_array(page, {"items"})) items.insert(items.end(), got->begin(), got->end());
-    cursor = std::string(get_string(page, {"nextCursor"}));
-  } while (!cursor.empty());
+  net::Query q;
+  if (!everywhere) q.add("namespace", settings.name_space.empty() ? "default" : settings.name_space);
+  auto asking = all_items(api, "/api/v1/images", std::move(q));
+  OJ_CO_TRY(auto items, co_await std::move(asking));
   const auto format = invocation.format();
   if (format == Format::json || format == Format::yaml) {
     print_value(json::object{{"items", std::move(items)}}, format);

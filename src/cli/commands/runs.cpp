@@ -95,17 +95,12 @@ net::Task<Result<int>> cancel(ApiClient& api, const Invocation& invocation, std:
   const json::value nothing = json::object();
   OJ_CO_TRY(const auto run,
             co_await api.call("POST", "/api/v1/runs/" + net::percent_encode(id) + "/cancel", nothing));
-  const auto format = invocation.format();
   const auto state = parse_run_state(get_string(run, {"state"}));
-  if (format == Format::json || format == Format::yaml)
-    print_value(run, format);
-  else if (format == Format::name)
-    write_out(fmt::format("run/{}\n", get_string(run, {"id"})));
-  else if (state && is_final(*state))
-    write_out(fmt::format("run {} has ended already: {}\n", short_run_id(get_string(run, {"id"})),
-                          get_string(run, {"state"})));
-  else
-    write_out(fmt::format("run {} is being cancelled\n", short_run_id(get_string(run, {"id"}))));
+  const auto short_id = short_run_id(get_string(run, {"id"}));
+  print_run(invocation, run,
+            state && is_final(*state)
+                ? fmt::format("run {} has ended already: {}", short_id, get_string(run, {"state"}))
+                : fmt::format("run {} is being cancelled", short_id));
   co_return 0;
 }
 
