@@ -16,6 +16,7 @@ from harness import eventually, workload
 from rbac import RBAC, Account, documents, permissions
 
 OPEN = {"oddjob.dev/allowed-teams": "payments"}
+GUARDED = OPEN | {"oddjob.dev/approval": "required", "oddjob.dev/approver-users": "bob"}
 NAMESPACE = "rbac"
 FULL = "rbac-full"  # a namespace that has no room for a pod
 
@@ -78,7 +79,7 @@ def account(cluster, tmp_path_factory):
     mounting["spec"]["template"]["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": {
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
-    cluster.apply(workload("w", OPEN, replicas=0), daemon, stateful, cron, mounting, claim, namespace=NAMESPACE)
+    cluster.apply(workload("w", OPEN, replicas=0), workload("guarded", GUARDED, replicas=0), daemon, stateful, cron, mounting, claim, namespace=NAMESPACE)
     harness.install_templates(cluster)
     cluster.apply(template(), namespace=NAMESPACE)
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
@@ -133,8 +134,10 @@ def from_a_cancellation(world):
 
 
 def from_a_run_that_stands_still(world):
-    """A server that cannot look at a Job starts nothing more; given back, the run goes on."""
-    run = world.start("deploy/w", ["sh", "-c", "exit 3"])
+    """Nothing approved starts before its Job was looked at; given back, the run goes on."""
+    run = world.start("deploy/guarded", ["sh", "-c", "exit 3"])
+    approved = world.server.oddjob("bob", "approve", run, "--yes")
+    assert approved.code == 0, approved
     text = world.progress(run, "forbidden")
     world.account.restore()
     assert world.when(run, state="failed")["exitCode"] == 3
