@@ -70,7 +70,7 @@ TEST_F(Admission, ALimitRangeGivesDefaultsAndRefusesWhatIsOver) {
       json::object{{"limits", {{"memory", "256Mi"}}}};
   const auto refused = try_create(resources::pods, big, dry());
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, "kube.forbidden");
+  EXPECT_EQ(refused.error().code, "kube.admission");
   EXPECT_NE(refused.error().message.find("maximum memory usage per Container is 128Mi, but limit is 256Mi"),
             std::string::npos)
       << refused.error().message;
