@@ -19,6 +19,7 @@ struct HookConfig {
   std::string name, url, secret_file, ca_file;
   std::vector<std::string> events;  // empty: all
   Duration timeout = std::chrono::seconds(10);
+  friend bool operator==(const HookConfig&, const HookConfig&) = default;
 };
 
 struct ServerConfig {
@@ -54,13 +55,24 @@ struct ServerConfig {
   std::string log_format = "text";  // text json
 };
 
+// What was read, and everything that is wrong with it; not to be used if anything is.
+struct CheckedConfig {
+  ServerConfig config;
+  std::vector<Error> problems;
+};
+
 // `yaml` may be empty (all defaults); `where` names it in errors. Environment
 // variables win over the file. Errors: "config.malformed", "config.unknown_key"
-// (with the nearest known one), "config.bad_value": each names file or variable
-// and key.
+// (with the nearest known one), "config.bad_value", those of the YAML reader and
+// of single values: each names the file and the line, or the variable, and the key.
+CheckedConfig check_config(std::string_view yaml, std::string_view where,
+                           const std::map<std::string, std::string>& environment);
+// Reads the file ("config.unreadable"); an empty path means no file.
+CheckedConfig check_config_file(const std::string& path,
+                                const std::map<std::string, std::string>& environment);
+// The same, with the first problem as the error.
 Result<ServerConfig> parse_config(std::string_view yaml, std::string_view where,
                                   const std::map<std::string, std::string>& environment);
-// Reads the file ("config.unreadable"); an empty path means no file.
 Result<ServerConfig> load_config(const std::string& path,
                                  const std::map<std::string, std::string>& environment);
 
@@ -69,5 +81,7 @@ struct ConfigKey {
   std::string_view path, meaning;
 };
 const std::vector<ConfigKey>& config_keys();
+// "listen.tlsCertFile" -> "ODDJOBD_LISTEN_TLS_CERT_FILE"
+std::string config_variable(std::string_view path);
 
 }  // namespace oddjob::server

@@ -14,13 +14,12 @@
 namespace oddjob::server {
 namespace {
 
-Result<ServerConfig> configuration(const std::string& path) {
-  return load_config(path, kube::process_environment());
-}
-
-int complain(const Error& e) {
-  fmt::print(stderr, "oddjobd: {}\n", e.message);
-  if (!e.hint.empty()) fmt::print(stderr, "  hint: {}\n", e.hint);
+// Everything that is wrong, so that nobody mends a file one start at a time.
+int complain(const std::vector<Error>& problems) {
+  for (const auto& e : problems) {
+    fmt::print(stderr, "oddjobd: {}\n", e.message);
+    if (!e.hint.empty()) fmt::print(stderr, "  hint: {}\n", e.hint);
+  }
   return 1;
 }
 
@@ -83,14 +82,14 @@ int program(int argc, char** argv) {
     return dev(dev_options);
   }
 #endif
-  auto config = configuration(config_file);
-  if (!config) return complain(config.error());
+  const auto [config, problems] = check_config_file(config_file, kube::process_environment());
+  if (!problems.empty()) return complain(problems);
   if (check_command->parsed()) {
     fmt::print("{} is right\n", config_file);
     return 0;
   }
-  set_up_logging(config->log_level, config->log_format);
-  return serve(*config, ready_file);
+  set_up_logging(config.log_level, config.log_format);
+  return serve(config, ready_file);
 }
 
 }  // namespace oddjob::server

@@ -101,6 +101,22 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"env", "", {{"ODDJOBD_LISTEN_PORT", "x"}}, "config.bad_value", {"ODDJOBD_LISTEN_PORT"}}),
     [](const auto& param_info) { return std::string(param_info.param.name); });
 
+TEST(Config, AllProblemsAreSaidEachWithItsLine) {
+  const auto checked = check_config(
+      "listen:\n  port: 70000\n  prot: 1\n# a comment\nhooks:\n- name: x\n  url: ftp://x/\n  secretFile: s\n"
+      "  timeout: 2m\nlog: loud\n",
+      "x.yaml", {{"ODDJOBD_AUTH_TOKEN_REVIEW", "maybe"}, {"ODDJOBD_HOOKS", "x"}});
+  std::string all;
+  for (const auto& e : checked.problems) all += e.message + "\n";
+  for (const auto* part :
+       {"x.yaml:2: listen.port: expected a number from 0 to 65535", "x.yaml:3: unknown key 'listen.prot'",
+        "x.yaml:7: hooks[0].url: ", "x.yaml:9: hooks[0].timeout: expected at most 1m",
+        "x.yaml:10: log: expected a mapping", "ODDJOBD_AUTH_TOKEN_REVIEW: expected true or false",
+        "ODDJOBD_HOOKS: 'hooks' can stand in the file only"})
+    EXPECT_NE(all.find(part), std::string::npos) << part << " in\n" << all;
+  EXPECT_EQ(checked.problems.size(), 7U) << all;
+}
+
 TEST(Config, AFileThatIsNotThereIsNamed) {
   const auto c = load_config("/no/such/file.yaml", {});
   ASSERT_FALSE(c);

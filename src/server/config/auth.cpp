@@ -1,0 +1,18 @@
+#include "server/config/keys.hpp"
+
+namespace oddjob::server::config {
+
+Keys auth_keys() {
+  using C = ServerConfig;
+  return {
+      {"auth.staticTokensFile", "YAML file of static tokens", text(&C::static_tokens_file)},
+      {"auth.tokenReview", "accept Kubernetes tokens by TokenReview", boolean(&C::token_review)},
+      {"auth.tokenReviewAudiences", "audiences a Kubernetes token must have one of",
+       words(&C::token_review_audiences)},
+      {"auth.adminTeams", "teams whose members are admins", words(&C::admin_teams)},
+      {"auth.auditorTeams", "teams whose members may read the whole audit", words(&C::auditor_teams)},
+      {"auth.aliases", "lists of user names that are one person, for approvals", sets(&C::aliases)},
+  };
+}
+
+}  // namespace oddjob::server::config
