@@ -4,7 +4,10 @@ Every test ends with what always holds (invariants.py): the command ran at most 
 its log is whole, its end is true, and the audit was first.
 """
 
+import contextlib
 import json
+import socket
+import threading
 import time
 
 import pytest
@@ -160,3 +163,72 @@ def test_the_api_server_has_no_time_for_us(place):
         assert place.witness.starts("refused") == 0
         story = json.loads(server.oddjob("root", "audit", "list", "-o", "json").out)["items"]
         assert sum(e["type"] == "run.requested" for e in story) == 2, "what was never let in is no run"
+
+
+@contextlib.contextmanager
+def one_seat(place):
+    """OddJob's account has a priority level of one seat and no queue. A ConfigMap made in this account keeps the
+    seat while an admission webhook does not answer: what is given back begins that, and the context's end ends it."""
+    cluster, name = place.cluster, place.namespace
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        level = {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "PriorityLevelConfiguration", "metadata": {"name": name},
+                 "spec": {"type": "Limited", "limited": {"nominalConcurrencyShares": 0, "lendablePercent": 0,
+                                                         "borrowingLimitPercent": 0, "limitResponse": {"type": "Reject"}}}}
+        schema = {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": "FlowSchema", "metadata": {"name": name}, "spec": {
+            "priorityLevelConfiguration": {"name": name}, "matchingPrecedence": 2, "rules": [{
+                "subjects": [{"kind": "ServiceAccount", "serviceAccount": {"name": "oddjob", "namespace": "oddjob"}}],
+                "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}]}]}}
+        webhook = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
+                   "metadata": {"name": name}, "webhooks": [{
+                       "name": "silent.example.org", "sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 30,
+                       "clientConfig": {"url": f"https://127.0.0.1:{silent.getsockname()[1]}/"},
+                       "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
+                       "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]}]}
+        allowed = [{"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "maps"},
+                    "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get"]}]},
+                   {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "maps"},
+                    "subjects": [{"kind": "ServiceAccount", "name": "oddjob", "namespace": "oddjob"}],
+                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "maps"}}]
+        cluster.apply(*allowed, webhook, level, schema, namespace=name)
+        rejected = f'apiserver_flowcontrol_rejected_requests_total{{flow_schema="{name}"'
+
+        def refusals():
+            metrics = cluster.kubectl("get", "--raw", "/metrics").out
+            return sum(float(line.rsplit(" ", 1)[1]) for line in metrics.splitlines() if line.startswith(rejected))
+
+        def keep():
+            while not over.is_set():
+                cluster.kubectl("-n", name, "create", "configmap", f"kept-{time.time_ns()}", kubeconfig=place.kubeconfig)
+
+        over, keeper, kept = threading.Event(), threading.Thread(target=keep), []
+
+        def begin():
+            keeper.start()
+            silent.settimeout(90)
+            kept.append(silent.accept()[0])
+        try:
+            yield begin, refusals
+        finally:
+            over.set()
+            cluster.kubectl("delete", "flowschema,prioritylevelconfiguration,validatingwebhookconfiguration", name)
+            for connection in kept:
+                connection.close()
+    if keeper.is_alive():
+        keeper.join(90)
+
+
+def test_priority_and_fairness_has_no_seat_for_us(place):
+    server = place.server()
+    run = place.detach(server, SCRIPT, mark="first")
+    place.speaking(server, run, len(LINES))
+    with one_seat(place) as (keep_it, refusals):
+        keep_it()
+        before = refusals()
+        waiting = place.attach(server, "exit 4", mark="second")
+        eventually(lambda: refusals() > before + 1, "the API server refuses us more than once")
+        assert waiting.poll() is None and place.witness.starts("second") == 0
+        place.witness.open("end")
+    out, err = waiting.communicate(timeout=240)
+    assert waiting.returncode == 4, err
+    place.check(server, run, mark="first", state="failed", exit_code=3, log=LOG)
+    place.check(server, place.newest(server), mark="second", state="failed", exit_code=4)
