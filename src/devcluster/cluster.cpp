@@ -87,7 +87,7 @@ json::value node_object() {
         {"addresses", json::array{json::object{{"type", "InternalIP"}, {"address", "127.0.0.1"}},
                                   json::object{{"type", "Hostname"}, {"address", "dev"}}}},
         {"nodeInfo",
-         {{"kubeletVersion", "v1.33.0+oddjob-dev"},
+         {{"kubeletVersion", "v1.36.0+oddjob-dev"},
           {"operatingSystem", "linux"},
           {"architecture", "amd64"},
           {"osImage", "processes"},

@@ -71,6 +71,7 @@ void job_spec_defaults(json::value& job) {
   fill(job, {"spec", "parallelism"}, 1);
   fill(job, {"spec", "completionMode"}, "NonIndexed");
   fill(job, {"spec", "suspend"}, false);
+  fill(job, {"spec", "manualSelector"}, false);
   fill(job, {"spec", "podReplacementPolicy"},
        find(job, {"spec", "podFailurePolicy"}) != nullptr ? "Failed" : "TerminatingOrFailed");
   template_defaults(job, {"spec", "template"});
@@ -88,6 +89,9 @@ void job_selector(json::value& job) {
   for (const auto* key : {"batch.kubernetes.io/job-name", "job-name"}) labels.get_object()[key] = name;
   ensure(job, {"spec", "selector"}) =
       json::object{{"matchLabels", {{"batch.kubernetes.io/controller-uid", uid}}}};
+  const auto* own = find_object(job, {"metadata", "labels"});
+  if (own == nullptr || own->empty())
+    ensure(job, {"metadata", "labels"}) = json::value(*find(job, {"spec", "template", "metadata", "labels"}));
 }
 
 void service_defaults(json::value& s) {

@@ -64,6 +64,29 @@ void mount_token(const Storage& storage, std::string_view ns, json::value& pod) 
       json::object{{"name", name}, {"projected", {{"sources", std::move(sources)}, {"defaultMode", 420}}}});
 }
 
+void prioritize(json::value& pod) {
+  auto& priority = ensure(pod, {"spec", "priority"});
+  if (priority.is_null()) priority = 0;
+  auto& policy = ensure(pod, {"spec", "preemptionPolicy"});
+  if (policy.is_null()) policy = "PreemptLowerPriority";
+}
+
+// What DefaultTolerationSeconds adds where the pod does not speak of it.
+void tolerate_node_problems(json::value& pod) {
+  auto& list = ensure(pod, {"spec", "tolerations"});
+  if (!list.is_array()) list.emplace_array();
+  for (const auto* key : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}) {
+    const bool has = std::ranges::any_of(list.get_array(), [key](const auto& t) {
+      const auto effect = get_string(t, {"effect"});
+      return (get_string(t, {"key"}).empty() || get_string(t, {"key"}) == key) &&
+             (effect.empty() || effect == "NoExecute");
+    });
+    if (!has)
+      list.get_array().push_back(json::object{
+          {"key", key}, {"operator", "Exists"}, {"effect", "NoExecute"}, {"tolerationSeconds", 300}});
+  }
+}
+
 // The limits of this type ("Container", "Pod") of all the namespace's LimitRanges.
 std::vector<json::value> limits_of(const Storage& storage, std::string_view ns, std::string_view type) {
   std::vector<json::value> out;
@@ -130,6 +153,8 @@ Demand demand_of(const json::value& container, std::string_view resource) {
 void admit_pod(const Storage& storage, std::string_view ns, json::value& pod) {
   if (find_object(pod, {"spec"}) == nullptr) return;
   mount_token(storage, ns, pod);
+  prioritize(pod);
+  tolerate_node_problems(pod);
   for (const auto& item : limits_of(storage, ns, "Container"))
     for (auto* c : containers_of(pod))
       for (const auto& [from, to] : {std::pair{"default", "limits"}, std::pair{"defaultRequest", "requests"}})

@@ -192,7 +192,7 @@ Result<json::value> Registry::create(const ResourceInfo& r, std::string_view ns,
                 "resourceVersion should not be set on objects to be created");
   ensure(o, {"metadata", "uid"}) = new_uuid();
   ensure(o, {"metadata", "creationTimestamp"}) = now_text();
-  const bool generations = oddjob::find(o, {"spec"}) != nullptr;
+  const bool generations = oddjob::find(o, {"spec"}) != nullptr && r.kind != "Service";
   if (generations) ensure(o, {"metadata", "generation"}) = 1;
   if (r.has_status) erase(o, {"status"});
   ensure(o, {"kind"}) = r.kind;
@@ -204,6 +204,7 @@ Result<json::value> Registry::create(const ResourceInfo& r, std::string_view ns,
   OJ_CHECK(impl_->check_custom(r, name, o));
   OJ_CHECK(impl_->admit(r, ns, name, o));
   if (r.kind == "Pod") ensure(o, {"status"}) = json::object{{"phase", "Pending"}, {"qosClass", "BestEffort"}};
+  if (r.kind == "Service") ensure(o, {"status"}) = json::object{{"loadBalancer", json::object()}};
   if (r.kind == "Namespace") ensure(o, {"status"}) = json::object{{"phase", "Active"}};
   if (r.kind == "PersistentVolume") ensure(o, {"status"}) = json::object{{"phase", "Available"}};
   if (r.kind == "CustomResourceDefinition") Impl::accept_crd(o);
@@ -270,7 +271,7 @@ Result<json::value> Registry::update(const ResourceInfo& r, std::string_view ns,
     OJ_CHECK(impl_->check_custom(r, name, o));
     const auto* spec = oddjob::find(o, {"spec"});
     const auto* old = oddjob::find(*before, {"spec"});
-    if (spec != nullptr && (old == nullptr || *spec != *old))
+    if (spec != nullptr && r.kind != "Service" && (old == nullptr || *spec != *old))
       ensure(o, {"metadata", "generation"}) = get_int(*before, {"metadata", "generation"}).value_or(0) + 1;
   }
   if (c.dry_run) {

@@ -124,7 +124,7 @@ json::object openapi_group(Registry& registry, std::string_view group, std::stri
           json::array{json::object{{"group", r->group}, {"version", r->version}, {"kind", r->kind}}};
   }
   return {{"openapi", "3.0.0"},
-          {"info", {{"title", "Kubernetes"}, {"version", "v1.33.0"}}},
+          {"info", {{"title", "Kubernetes"}, {"version", "v1.36.0"}}},
           {"paths", std::move(paths)},
           {"components", {{"schemas", std::move(schemas)}}}};
 }
@@ -135,7 +135,7 @@ std::optional<json::value> discovery(Registry& registry, std::string_view path) 
   while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   if (path == "/version")
     return json::object{
-        {"major", "1"},          {"minor", "33"},           {"gitVersion", "v1.33.0+oddjob-dev"},
+        {"major", "1"},          {"minor", "36"},           {"gitVersion", "v1.36.0+oddjob-dev"},
         {"gitCommit", "oddjob"}, {"gitTreeState", "clean"}, {"buildDate", "2025-01-01T00:00:00Z"},
         {"goVersion", "none"},   {"compiler", "g++"},       {"platform", "linux/amd64"}};
   if (path == "/api")

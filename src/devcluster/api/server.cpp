@@ -218,7 +218,7 @@ net::Task<> ApiServer::handle(const net::ServerRequest& request, net::ResponseWr
         binary
             ? "\x0a\x03"
               "2.0"
-            : R"({"swagger":"2.0","info":{"title":"Kubernetes","version":"v1.33.0"},"paths":{},"definitions":{}})";
+            : R"({"swagger":"2.0","info":{"title":"Kubernetes","version":"v1.36.0"},"paths":{},"definitions":{}})";
     co_await out.send(std::move(empty));
     co_return;
   }

@@ -266,9 +266,7 @@ json::array pdb_cells(const json::value& o, Time now) {
   return {name(o), value("minAvailable"), value("maxUnavailable"),
           number(o, {"status", "disruptionsAllowed"}), age(o, now)};
 }
-json::array service_account_cells(const json::value& o, Time now) {
-  return {name(o), count(o, {"secrets"}), age(o, now)};
-}
+json::array service_account_cells(const json::value& o, Time now) { return {name(o), age(o, now)}; }
 std::string short_modes(const json::value& o) {
   std::string modes;
   if (const auto* list = find_array(o, {"spec", "accessModes"}))
@@ -460,7 +458,7 @@ const Layout& layout(std::string_view kind) {
       {"Event", {{{"Last Seen"}, {"Type"}, {"Reason"}, {"Object"}, {"Message"}}, event_cells}},
       {"PodDisruptionBudget",
        {{{"Name"}, {"Min Available"}, {"Max Unavailable"}, {"Allowed Disruptions"}, {"Age"}}, pdb_cells}},
-      {"ServiceAccount", {{{"Name"}, {"Secrets"}, {"Age"}}, service_account_cells}},
+      {"ServiceAccount", {{{"Name"}, {"Age"}}, service_account_cells}},
       {"PersistentVolumeClaim",
        {{{"Name"},
          {"Status"},

@@ -197,7 +197,7 @@ Again sync_job(Registry& registry, const json::value& stored) {
   if (!fail_reason.empty() || complete) {
     set_condition(job, complete ? "SuccessCriteriaMet" : "FailureTarget", true,
                   complete ? "CompletionsReached" : fail_reason,
-                  complete ? "Reached expected number of succeeded pods" : fail_message);
+                  complete ? "Reached expected number of succeeded pods" : fail_message, "lastProbeTime");
     for (const auto& pod : living) delete_pod(registry, job, *pod);
     terminating += static_cast<std::int64_t>(living.size());
     active = ready = 0;
@@ -205,10 +205,10 @@ Again sync_job(Registry& registry, const json::value& stored) {
       if (complete) {
         ensure(status, {"completionTime"}) = now_text();
         set_condition(job, "Complete", true, "CompletionsReached",
-                      "Reached expected number of succeeded pods");
+                      "Reached expected number of succeeded pods", "lastProbeTime");
         events.emplace_back("Completed", "Job completed");
       } else {
-        set_condition(job, "Failed", true, fail_reason, fail_message);
+        set_condition(job, "Failed", true, fail_reason, fail_message, "lastProbeTime");
         events.emplace_back(fail_reason, fail_message);
       }
     }

@@ -75,7 +75,7 @@ Result<json::value> create_pod(Registry& registry, const json::value& owner, con
 }
 
 bool set_condition(json::value& object, std::string_view type, bool on, std::string_view reason,
-                   std::string_view message) {
+                   std::string_view message, std::string_view other_time) {
   auto& list = ensure(object, {"status", "conditions"});
   if (!list.is_array()) list.emplace_array();
   json::object fresh{{"type", type},
@@ -83,6 +83,7 @@ bool set_condition(json::value& object, std::string_view type, bool on, std::str
                      {"lastTransitionTime", now_text()},
                      {"reason", reason},
                      {"message", message}};
+  if (!other_time.empty()) fresh[other_time] = fresh["lastTransitionTime"];
   for (auto& c : list.get_array()) {
     if (get_string(c, {"type"}) != type) continue;
     if (get_string(c, {"status"}) == get_string(json::value(fresh), {"status"})) {

@@ -34,9 +34,10 @@ bool pod_finished(const json::value& pod);
 // A pod from a template, owned; the error goes into a FailedCreate event too.
 Result<json::value> create_pod(Registry& registry, const json::value& owner, const json::value& pod_template,
                                std::string name, std::string_view component);
-// Sets one condition; keeps lastTransitionTime while the status stays. True if something changed.
+// Sets one condition; keeps its times while the status stays. True if something changed.
+// `other_time` is what the kind calls its second time (lastUpdateTime, lastProbeTime).
 bool set_condition(json::value& object, std::string_view type, bool on, std::string_view reason,
-                   std::string_view message);
+                   std::string_view message, std::string_view other_time = {});
 const json::value* true_condition(const json::value& object, std::string_view type);
 // Replaces .status where it differs.
 void write_status(Registry& registry, const ResourceInfo& r, const json::value& object, json::value status);

@@ -32,8 +32,12 @@ std::int64_t ready_count(const std::vector<Object>& pods) {
   return std::ranges::count_if(pods, [](const Object& p) { return pod_ready(*p); });
 }
 
+// In the letters that Kubernetes has for made names: no vowels, so that no words come about.
 std::string template_hash(const json::value& o) {
-  return sha256_hex(canonical_json(*find(o, {"spec", "template"}))).substr(0, 10);
+  constexpr std::string_view kLetters = "bcdfghjklmnpqrst";
+  auto hash = sha256_hex(canonical_json(*find(o, {"spec", "template"}))).substr(0, 10);
+  for (char& c : hash) c = kLetters[static_cast<std::size_t>(c <= '9' ? c - '0' : c - 'a' + 10)];
+  return hash;
 }
 
 }  // namespace
@@ -154,14 +158,17 @@ Again sync_deployment(Registry& registry, const json::value& deployment) {
   put("readyReplicas", ready);
   put("availableReplicas", ready);
   put("unavailableReplicas", std::max<std::int64_t>(wanted - ready, 0));
+  status.get_object()["terminatingReplicas"] = 0;
   const bool available = ready >= wanted;
   set_condition(
       next, "Available", available, available ? "MinimumReplicasAvailable" : "MinimumReplicasUnavailable",
-      available ? "Deployment has minimum availability." : "Deployment does not have minimum availability.");
+      available ? "Deployment has minimum availability." : "Deployment does not have minimum availability.",
+      "lastUpdateTime");
   const bool done = fresh_ready >= wanted && total == updated;
   set_condition(next, "Progressing", true, done ? "NewReplicaSetAvailable" : "ReplicaSetUpdated",
                 fmt::format("ReplicaSet \"{}\" {}.", get_string(*current, {"metadata", "name"}),
-                            done ? "has successfully progressed" : "is progressing"));
+                            done ? "has successfully progressed" : "is progressing"),
+                "lastUpdateTime");
   write_status(registry, *registry.find("apps", "deployments"), *now, status);
   return std::nullopt;
 }

@@ -251,11 +251,11 @@ void PodWorker::write_status() {
           s["message"] = fail_message_;
         }
         const std::string_view why = over ? "PodCompleted" : "ContainersNotReady";
-        set_condition(o, "PodScheduled", true, "", "");
         set_condition(o, "PodReadyToStartContainers", !over, "", "");
         set_condition(o, "Initialized", initialized, initialized ? "" : "ContainersNotInitialized", "");
-        set_condition(o, "ContainersReady", ready && initialized, ready ? "" : why, "");
         set_condition(o, "Ready", ready && initialized, ready ? "" : why, "");
+        set_condition(o, "ContainersReady", ready && initialized, ready ? "" : why, "");
+        set_condition(o, "PodScheduled", true, "", "");
         return true;
       },
       context);
@@ -325,7 +325,9 @@ net::Task<bool> PodWorker::pull(Container& c) {
   } else if (parsed->pullable) {
     c.image = std::move(*parsed);
     if (!use_layout(c)) co_return false;
-    event("Normal", "Pulled", fmt::format("Container image \"{}\" already present on machine", image));
+    event("Normal", "Pulled",
+          fmt::format("Container image \"{}\" already present on machine and can be accessed by the pod",
+                      image));
     co_return true;
   }
   const std::string why =
@@ -395,7 +397,7 @@ net::Task<> PodWorker::run_process(Container& c) {
     if (deleted() || ending_ || node_->stopping) co_return;
   }
   c.id = "process://" + sha256_hex(fmt::format("{}/{}/{}", uid_, name, c.restarts));
-  event("Normal", "Created", fmt::format("Created container: {}", name));
+  event("Normal", "Created", "Container created");
   const std::string directory(
       get_string(c.spec, {"workingDir"}, c.local ? image.working_dir : std::string()));
   Result<std::filesystem::path> root = std::filesystem::path();
@@ -439,7 +441,7 @@ net::Task<> PodWorker::run_process(Container& c) {
     over = true;
     changed_.notify_all();
   };
-  event("Normal", "Started", fmt::format("Started container {}", name));
+  event("Normal", "Started", "Container started");
   write_status();
   changed_.notify_all();
   if (const auto limit = parse_quantity(get_string(c.spec, {"resources", "limits", "memory"}));

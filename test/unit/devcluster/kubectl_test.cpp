@@ -167,7 +167,7 @@ class KubectlTest : public ::testing::Test {
 };
 
 TEST_F(KubectlTest, FindsItsWay) {
-  good({"version"}, "Server Version: v1\\.33\\.0");
+  good({"version"}, "Server Version: v1\\.36\\.0");
   good({"cluster-info"}, "control plane");
   good({"api-versions"}, "batch/v1\n");
   good({"api-resources"}, "deployments +deploy +apps/v1 +true +Deployment");
