@@ -1,6 +1,7 @@
 // From a request to its route: identity, errors, the line in the log.
 #include "api/api.hpp"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "api/answers.hpp"
@@ -19,6 +20,9 @@ std::string channel_of(const net::Headers& headers) {
   if (agent.starts_with("Mozilla/")) return "web";
   return "api";
 }
+
+// "127.0.0.1" of "127.0.0.1:51234", "[::1]" of "[::1]:80"; "unix" as it is.
+std::string_view host_of(std::string_view peer) { return peer.substr(0, peer.rfind(':')); }
 
 net::ServerResponse no_such_path(std::string_view path) {
   return problem_response(Error{Errc::not_found, "api.no_such_path",
@@ -42,10 +46,53 @@ struct Api::Impl {
       : services{engine, store, db, auth, std::move(options)} {}
   Services services;
 
+  // A caller who asks too often is told which limit that is, and when it may ask again.
+  struct Limit {
+    RateLimit& buckets;
+    std::string_view label, key, of_whom;
+  };
+  Result<> charge(const Limit& limit, std::string_view who) {
+    const auto wait = limit.buckets.take(who, std::chrono::steady_clock::now());
+    if (wait == std::chrono::nanoseconds::zero()) return {};
+    services.metrics.limited(limit.label);
+    const auto seconds = static_cast<int>(std::chrono::ceil<std::chrono::seconds>(wait).count());
+    Error e{Errc::rate_limited, "limits." + std::string(limit.label),
+            fmt::format("too many {} in a minute: limits.{} is {}", limit.of_whom, limit.key,
+                        limit.buckets.per_minute()),
+            fmt::format("try again in {} s", seconds), seconds};
+    return fail(std::move(e));
+  }
+
+  // What fails here is charged to the address: who can show who they are is never
+  // refused for what others behind the same proxy do.
+  net::Task<Result<>> identify(Exchange& x) {
+    auto subject = co_await services.auth.authenticate(x.request.headers.get("Authorization"));
+    if (!subject) {
+      if (subject.error().kind == Errc::unauthenticated) {
+        const Limit strangers{services.strangers, "unauthenticated", "unauthenticatedPerMinute",
+                              "requests without a valid identity from this address"};
+        OJ_CO_CHECK(charge(strangers, host_of(x.request.peer)));
+      }
+      co_return fail(std::move(subject).error());
+    }
+    x.caller.subject = std::move(*subject);
+    const Limit requests{services.requests, "requests", "requestsPerMinute", "requests"};
+    OJ_CO_CHECK(charge(requests, x.caller.subject.user));
+    co_return Result<>{};
+  }
+
   net::Task<Answer> run(const Route& route, Exchange& x) {
+    if (route.access == Access::open && route.kind != Kind::probe) {
+      const Limit strangers{services.strangers, "unauthenticated", "unauthenticatedPerMinute",
+                            "requests without an identity from this address"};
+      OJ_CO_CHECK(charge(strangers, host_of(x.request.peer)));
+    }
     if (route.access == Access::identity) {
-      OJ_CO_TRY(x.caller.subject,
-                co_await services.auth.authenticate(x.request.headers.get("Authorization")));
+      OJ_CO_CHECK(co_await identify(x));
+      if (route.handler == &create_run) {
+        const Limit runs{services.runs, "runs", "runsPerMinute", "runs asked for"};
+        OJ_CO_CHECK(charge(runs, x.caller.subject.user));
+      }
       x.caller.channel = channel_of(x.request.headers);
       x.caller.from = x.request.peer;
     }
@@ -81,6 +128,14 @@ Api::Api(runs::Engine& engine, store::Store& store, net::BlockingPool& db, auth:
          ApiOptions options)
     : impl_(std::make_unique<Impl>(engine, store, db, auth, std::move(options))) {}
 Api::~Api() = default;
+
+void Api::set_limits(const ApiLimits& limits) {
+  auto& s = impl_->services;
+  s.options.limits = limits;
+  s.requests.set(limits.requests_per_minute);
+  s.runs.set(limits.runs_per_minute);
+  s.strangers.set(limits.unauthenticated_per_minute);
+}
 
 net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& out) {
   const auto begin = std::chrono::steady_clock::now();

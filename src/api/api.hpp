@@ -1,7 +1,10 @@
 // The REST API (openapi.json describes it) as one handler.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "auth/authenticator.hpp"
 #include "image/service/service.hpp"
@@ -12,13 +15,28 @@
 
 namespace oddjob::api {
 
+// What one caller may ask for; may change while the API runs. 0: no bound.
+struct ApiLimits {
+  std::size_t max_streams_per_subject = 100;
+  std::int64_t requests_per_minute = 0;         // of a subject
+  std::int64_t runs_per_minute = 0;             // that a subject asks for, dry ones too
+  std::int64_t unauthenticated_per_minute = 0;  // from one address
+};
+
+// A figure for /metrics that somebody else keeps.
+struct Figure {
+  std::string name, help;
+  double value = 0;
+};
+
 struct ApiOptions {
   std::string version, commit;
-  std::size_t max_streams_per_subject = 100;
+  ApiLimits limits{};
   Duration stream_keepalive = std::chrono::seconds(15);
   // Both or none: without them there are no files to list ("files.off"). Borrowed.
   image::Service* images = nullptr;
   runs::WorkloadImages* workload_images = nullptr;
+  std::function<std::vector<Figure>()> figures{};  // gauges; asked at each scrape
 };
 
 // Borrowed parts must outlive the Api. Loop thread only.
@@ -27,6 +45,7 @@ class Api {
   Api(runs::Engine& engine, store::Store& store, net::BlockingPool& db, auth::Authenticator& auth,
       ApiOptions options);
   ~Api();
+  void set_limits(const ApiLimits& limits);
   // To be given to net::HttpServer; never throws.
   net::Task<> handle(const net::ServerRequest& request, net::ResponseWriter& out);
   // RFC 9457 body for errors that the HTTP server finds by itself.

@@ -7,6 +7,7 @@
 
 #include "api/api.hpp"
 #include "api/metrics.hpp"
+#include "api/rate_limit.hpp"
 #include "core/error.hpp"
 #include "net/async.hpp"
 #include "net/http_server.hpp"
@@ -24,6 +25,9 @@ struct Services {
   ApiOptions options;
   Metrics metrics{options.version, options.commit};
   std::map<std::string, std::size_t, std::less<>> streams_by_user{};
+  RateLimit requests{options.limits.requests_per_minute};
+  RateLimit runs{options.limits.runs_per_minute};
+  RateLimit strangers{options.limits.unauthenticated_per_minute};
   // Reading the whole chain may take long; it must not keep `db` from others.
   std::optional<net::BlockingPool> audit_reader{};
   // Of /readyz, so that it cannot be used to make the disk busy.

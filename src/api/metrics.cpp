@@ -39,6 +39,10 @@ struct Metrics::Impl {
                                                              .Name("oddjob_http_request_duration_seconds")
                                                              .Help("Time to answer, streams left out.")
                                                              .Register(registry);
+  prometheus::Family<prometheus::Counter>& limited = prometheus::BuildCounter()
+                                                         .Name("oddjob_requests_limited_total")
+                                                         .Help("Requests over a limit, answered with 429.")
+                                                         .Register(registry);
   prometheus::Gauge& streams = prometheus::BuildGauge()
                                    .Name("oddjob_http_streams")
                                    .Help("Event streams that are open.")
@@ -53,8 +57,14 @@ Metrics::Metrics(std::string_view version, std::string_view commit) : impl_(std:
       .Register(impl_->registry)
       .Add({{"version", std::string(version)}, {"commit", std::string(commit)}})
       .Set(1);
+  // There from the start, so that a rate over them is one.
+  for (const auto* limit : {"requests", "runs", "unauthenticated"}) impl_->limited.Add({{"limit", limit}});
 }
 Metrics::~Metrics() = default;
+
+void Metrics::limited(std::string_view limit) {
+  impl_->limited.Add({{"limit", std::string(limit)}}).Increment();
+}
 
 void Metrics::request(std::string_view route, std::string_view method, int status) {
   impl_->requests
@@ -68,8 +78,8 @@ void Metrics::duration(std::string_view route, std::chrono::steady_clock::durati
 void Metrics::stream_opened() { impl_->streams.Increment(); }
 void Metrics::stream_closed() { impl_->streams.Decrement(); }
 
-std::string Metrics::text(const runs::Engine::Stats& stats, bool ready,
-                          const image::Service::Stats* images) const {
+std::string Metrics::text(const runs::Engine::Stats& stats, bool ready, const image::Service::Stats* images,
+                          const std::vector<Figure>& figures) const {
   auto families = impl_->registry.Collect();
   const auto add = [&](std::string name, std::string help, MetricType type, double value) {
     families.push_back(reading(std::move(name), std::move(help), type, value));
@@ -108,6 +118,7 @@ std::string Metrics::text(const runs::Engine::Stats& stats, bool ready,
     counter("oddjob_registry_retries_total", "Requests tried again.", images->registry_retries);
     counter("oddjob_registry_resumed_total", "Blobs that were cut and went on.", images->blobs_resumed);
   }
+  for (const auto& f : figures) add(f.name, f.help, MetricType::Gauge, f.value);
   return prometheus::TextSerializer().Serialize(families);
 }
 
@@ -115,8 +126,10 @@ net::Task<Answer> get_metrics(Exchange& x) {
   const auto& engine = x.services.engine;
   const auto* service = x.services.options.images;
   const auto images = service != nullptr ? std::optional(service->stats()) : std::nullopt;
+  const auto& ask = x.services.options.figures;
+  const auto figures = ask ? ask() : std::vector<Figure>();
   co_return text_response(
-      200, x.services.metrics.text(engine.stats(), engine.ready(), images ? &*images : nullptr),
+      200, x.services.metrics.text(engine.stats(), engine.ready(), images ? &*images : nullptr, figures),
       "text/plain; version=0.0.4; charset=utf-8");
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "api/api.hpp"
 #include "image/service/service.hpp"
 #include "runs/engine.hpp"
 
@@ -20,11 +21,14 @@ class Metrics {
   // `route` is the pattern, never the path: paths are without number.
   void request(std::string_view route, std::string_view method, int status);
   void duration(std::string_view route, std::chrono::steady_clock::duration d);
+  // A request over a limit: "requests", "runs", "unauthenticated".
+  void limited(std::string_view limit);
   void stream_opened();
   void stream_closed();
   // `images`: null where there is no index of images.
   [[nodiscard]] std::string text(const runs::Engine::Stats& stats, bool ready,
-                                 const image::Service::Stats* images = nullptr) const;
+                                 const image::Service::Stats* images = nullptr,
+                                 const std::vector<Figure>& figures = {}) const;
 
  private:
   struct Impl;

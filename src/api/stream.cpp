@@ -24,7 +24,7 @@ class StreamSlot {
  public:
   static std::optional<StreamSlot> take(Services& s, const std::string& user) {
     auto& n = s.streams_by_user[user];
-    if (n >= s.options.max_streams_per_subject) return std::nullopt;
+    if (n >= s.options.limits.max_streams_per_subject) return std::nullopt;
     ++n;
     s.metrics.stream_opened();
     return StreamSlot(s, user);
@@ -150,10 +150,10 @@ net::Task<Answer> stream_run(Exchange& x) {
   OJ_CO_TRY(auto run, co_await x.services.engine.get(x.caller, x.parameter));
   const auto slot = StreamSlot::take(x.services, x.caller.subject.user);
   if (!slot) {
-    co_return fail(
-        Errc::rate_limited, "api.too_many_streams",
-        "you have " + std::to_string(x.services.options.max_streams_per_subject) + " open streams already",
-        "close one, or wait for one to end");
+    co_return fail(Errc::rate_limited, "api.too_many_streams",
+                   "you have " + std::to_string(x.services.options.limits.max_streams_per_subject) +
+                       " open streams already",
+                   "close one, or wait for one to end");
   }
   net::Headers headers;
   headers.set("Content-Type", "text/event-stream");

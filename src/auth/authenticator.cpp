@@ -98,6 +98,12 @@ void Authenticator::replace_static_tokens(std::vector<StaticToken> tokens) {
   impl_->options.static_tokens = std::move(tokens);
 }
 
+void Authenticator::replace_roles(std::vector<std::string> admin_teams,
+                                  std::vector<std::string> auditor_teams) {
+  impl_->options.admin_teams = std::move(admin_teams);
+  impl_->options.auditor_teams = std::move(auditor_teams);
+}
+
 net::Task<Result<Subject>> Authenticator::authenticate(std::string_view authorization) {
   return Impl::authenticate(impl_, std::string(authorization));
 }

@@ -46,6 +46,7 @@ class Authenticator {
   // "auth.review_failed". No message holds the token.
   net::Task<Result<Subject>> authenticate(std::string_view authorization);
   void replace_static_tokens(std::vector<StaticToken> tokens);  // on reload
+  void replace_roles(std::vector<std::string> admin_teams, std::vector<std::string> auditor_teams);
   // What is known now of a subject that was identified earlier: for one with a
   // static token, what the file says (nullopt: nothing any more); for others,
   // as they were identified last, or `recorded` itself where that is long ago.

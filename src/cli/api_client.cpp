@@ -12,6 +12,7 @@ namespace oddjob::cli {
 namespace {
 
 constexpr std::size_t kMaxSecretFile = 1U << 20U;
+constexpr Duration kLongestWait = std::chrono::seconds(60);  // for a limit's end, in all
 constexpr std::size_t kMaxProblem = 64U << 10U;
 
 Errc kind_of_status(int status) {
@@ -120,11 +121,21 @@ net::HttpRequest ApiClient::request(std::string method, std::string path, net::H
 
 net::Task<Result<net::HttpResponse>> ApiClient::fetch(std::string method, std::string path, std::string body,
                                                       net::Headers headers) {
+  const bool harmless = method == "GET";
   auto r = request(std::move(method), std::move(path), std::move(headers));
   r.body = std::move(body);
-  OJ_CO_TRY(auto answer, co_await http_.fetch(std::move(r)));
-  if (answer.status >= 400) co_return fail(error_of_answer(answer));
-  co_return answer;
+  auto left = kLongestWait;
+  for (;;) {
+    auto once = r;
+    OJ_CO_TRY(auto answer, co_await http_.fetch(std::move(once)));
+    if (answer.status < 400) co_return answer;
+    auto e = error_of_answer(answer);
+    const Duration wait = std::chrono::seconds(e.retry_after_seconds);
+    if (!harmless || e.kind != Errc::rate_limited || wait <= Duration::zero() || wait > left)
+      co_return fail(std::move(e));
+    left -= wait;
+    co_await net::sleep_for(wait);
+  }
 }
 
 net::Task<Result<json::value>> ApiClient::call(std::string method, std::string path, json::value body,

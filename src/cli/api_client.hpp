@@ -24,7 +24,9 @@ class ApiClient {
   // those of the kubeconfig where the context says `auth: kubeconfig`.
   static Result<std::unique_ptr<ApiClient>> make(net::Loop& loop, const Settings& settings,
                                                  const Environment& environment);
-  // One exchange; an answer of 400 and above is an Error.
+  // One exchange; an answer of 400 and above is an Error. A GET that is answered
+  // with 429 is asked again after the Retry-After that it was given, as long as
+  // such waits are a minute in all; others are the caller's to repeat.
   net::Task<Result<json::value>> call(std::string method, std::string path, json::value body = nullptr,
                                       net::Headers headers = {});
   // The same, for bodies that are not JSON.

@@ -355,6 +355,10 @@ net::Task<Result<std::string>> Engine::read_log(std::string run_id, std::int64_t
   }(impl_, std::move(run_id), offset, max_bytes);
 }
 
+void Engine::set_limits(EngineLimits limits) {
+  static_cast<EngineLimits&>(impl_->options) = std::move(limits);
+}
+
 Engine::Stats Engine::stats() const noexcept {
   Stats s = impl_->stats;
   s.active = impl_->active.size();

@@ -25,15 +25,20 @@
 
 namespace oddjob::runs {
 
-struct EngineOptions {
-  const Clock* clock = nullptr;
+// What may change while the engine runs.
+struct EngineLimits {
   Duration start_timeout = std::chrono::minutes(15);  // a pod that never starts
+  std::size_t max_active_runs = 1000;                 // over it: rate_limited "runs.busy"
+  std::size_t max_active_of_one = 0;                  // requester; over it: "runs.busy_subject"; 0: no bound
+  std::size_t max_log_bytes = 1ULL << 30U;            // a run's archive; more is dropped and said
+  policy::Aliases aliases{};                          // names that are one person
+};
+
+struct EngineOptions : EngineLimits {
+  const Clock* clock = nullptr;
   Duration retry_min = std::chrono::milliseconds(200), retry_max = std::chrono::seconds(20);
-  std::size_t max_active_runs = 1000;       // over it: rate_limited "runs.busy"
-  std::size_t max_log_bytes = 1ULL << 30U;  // a run's archive; more is dropped and said
-  std::size_t max_log_line = 1U << 20U;     // lines pass on in pieces of at most so many bytes
-  std::vector<std::string> namespaces;      // to watch and serve; empty: all
-  policy::Aliases aliases;                  // names that are one person
+  std::size_t max_log_line = 1U << 20U;  // lines pass on in pieces of at most so many bytes
+  std::vector<std::string> namespaces;   // to watch and serve; empty: all
   // The Job of a run that waits for approval is made when it is approved, and a
   // Job with Kueue's queue label is started by Kueue.
   bool defer_pending = false;
@@ -87,6 +92,8 @@ class Engine {
   // lists are in, or with the reason they are not.
   net::Task<Result<>> start();
   net::Task<> stop();
+  // From now on; for runs under way too, but the log's bound for those that come.
+  void set_limits(EngineLimits limits);
   [[nodiscard]] bool ready() const noexcept;
   [[nodiscard]] std::string not_ready_reason() const;
 
@@ -94,7 +101,8 @@ class Engine {
   // is committed. Refusals are audited too ("run.refused"). Errors besides those
   // of validate, policy, render and the cluster: "template.not_found", "template.not_installed",
   // "template.invalid", "template.bad_params", "workload.not_found", "runs.namespace_not_served"
-  // (failed_precondition), "runs.busy" (rate_limited), "runs.not_ready", "runs.stopping" (unavailable).
+  // (failed_precondition), "runs.busy", "runs.busy_subject" (rate_limited), "runs.not_ready", "runs.stopping"
+  // (unavailable).
   net::Task<Result<SubmitResult>> submit(const Caller& caller, RunRequest request,
                                          std::string idempotency_key);
   net::Task<Result<DryRunResult>> dry_run(const Caller& caller, RunRequest request);

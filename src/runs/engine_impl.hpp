@@ -103,6 +103,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   static net::Task<Result<SubmitResult>> record(Ptr self, Caller caller, RunRequest request, std::string key);
   static net::Task<Error> refuse(Ptr self, Caller caller, RunRequest request, Error why);
   [[nodiscard]] Result<> accepting(const RunRequest& request) const;
+  [[nodiscard]] std::size_t active_of(std::string_view requester) const;
   [[nodiscard]] int active_on(const WorkloadRef& w, std::string_view but_run) const;
   void remember_key(const std::string& requester, std::string_view key_hash, std::string_view digest,
                     std::string_view run_id);
@@ -184,7 +185,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   Facts facts;
 
   std::map<std::string, RunPtr, std::less<>> active;
-  int reserved = 0;  // submits under way
+  int reserved = 0;                                     // submits under way
+  std::map<std::string, int, std::less<>> reserved_by;  // of whom
   std::uint64_t next_place = 0;
   std::map<std::string, std::set<std::uint64_t>, std::less<>>
       reserved_on;  // their places in line, by workload

@@ -83,6 +83,24 @@ const std::vector<std::string>& approver_users(const Policy& p) {
   return p.approvers_given ? p.approver_users : p.allowed_users;
 }
 
+// Counts a submit under way as its requester's.
+class Turn {
+ public:
+  Turn(std::map<std::string, int, std::less<>>& counts, std::string who)
+      : counts_(counts), who_(std::move(who)) {
+    ++counts_[who_];
+  }
+  ~Turn() {
+    if (const auto it = counts_.find(who_); --it->second == 0) counts_.erase(it);
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  std::map<std::string, int, std::less<>>& counts_;
+  std::string who_;
+};
+
 // Holds a place in line while a submit is under way.
 class Place {
  public:
@@ -295,6 +313,15 @@ ApprovalTerms Engine::Impl::terms(const Prepared& prepared, const Run& run, int 
   return t;
 }
 
+// Of one requester: runs that have not ended, and submits under way.
+std::size_t Engine::Impl::active_of(std::string_view requester) const {
+  std::size_t n = 0;
+  for (const auto& [id, r] : active)
+    if (r->run.requester == requester) ++n;
+  const auto under_way = reserved_by.find(requester);
+  return n + (under_way == reserved_by.end() ? 0 : static_cast<std::size_t>(under_way->second));
+}
+
 net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, RunRequest request,
                                                      std::string key) {
   OJ_CO_CHECK(validate(request));
@@ -304,6 +331,15 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
                "try again when some have ended", 5};
     co_return std::unexpected(std::move(busy));
   }
+  const std::string& requester = caller.subject.user;
+  if (const auto most = self->options.max_active_of_one; most > 0 && self->active_of(requester) >= most) {
+    Error busy{
+        Errc::rate_limited, "runs.busy_subject",
+        fmt::format("you have {} runs under way, which is what limits.activeRunsPerSubject allows", most),
+        "try again when some have ended; `oddjob ls` shows them", 5};
+    co_return std::unexpected(std::move(busy));
+  }
+  const Turn turn(self->reserved_by, requester);
   // The request as it came is what an idempotency key stands for.
   const std::string digest = json_digest(to_recordable_json(request));
   // The template is read first: it names the workload.

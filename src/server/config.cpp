@@ -127,7 +127,7 @@ std::string config_variable(std::string_view path) {
 const std::vector<ConfigKey>& config_keys() {
   static const std::vector<ConfigKey> rows = [] {
     std::vector<ConfigKey> out;
-    for (const auto& k : config::keys()) out.push_back({k.path, k.meaning});
+    for (const auto& k : config::keys()) out.push_back({k.path, k.meaning, k.reload == config::Reload::live});
     return out;
   }();
   return rows;

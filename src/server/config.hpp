@@ -11,6 +11,7 @@
 
 #include "core/clock.hpp"
 #include "core/error.hpp"
+#include "core/json.hpp"
 
 namespace oddjob::server {
 
@@ -38,6 +39,9 @@ struct ServerConfig {
   std::vector<HookConfig> hooks;
   int max_active_runs = 1000;
   int max_streams_per_subject = 100;
+  // By subject, or by address where there is none. 0: no bound.
+  std::int64_t requests_per_minute = 6000, runs_per_minute = 600, unauthenticated_per_minute = 300;
+  int active_runs_per_subject = 500;
   std::int64_t max_log_bytes = 1LL << 30;
   Duration start_timeout = std::chrono::minutes(15);
   Duration shutdown_grace = std::chrono::seconds(10);
@@ -76,9 +80,22 @@ Result<ServerConfig> parse_config(std::string_view yaml, std::string_view where,
 Result<ServerConfig> load_config(const std::string& path,
                                  const std::map<std::string, std::string>& environment);
 
+// The file's JSON schema (draft 7), made of the same tables.
+json::object config_schema();
+
+// What becomes of a running configuration when `next` is read: the live keys
+// are taken up, the others stay as they are.
+struct ReloadPlan {
+  ServerConfig config;
+  std::vector<std::string> changed;        // keys that were taken up
+  std::vector<std::string> needs_restart;  // keys that differ, and wait for a restart
+};
+ReloadPlan plan_reload(const ServerConfig& running, const ServerConfig& next);
+
 // A row a key, for the documentation and for --help: "listen.port", what it means.
 struct ConfigKey {
   std::string_view path, meaning;
+  bool live = false;  // taken up without a restart
 };
 const std::vector<ConfigKey>& config_keys();
 // "listen.tlsCertFile" -> "ODDJOBD_LISTEN_TLS_CERT_FILE"

@@ -25,7 +25,9 @@ int complain(const std::vector<Error>& problems) {
 
 std::string keys_footer() {
   std::string out = "Configuration keys (each also by environment: listen.port is ODDJOBD_LISTEN_PORT):\n";
-  for (const auto& key : config_keys()) out += fmt::format("  {:<30} {}\n", key.path, key.meaning);
+  for (const auto& key : config_keys())
+    out += fmt::format("  {:<30} {}{}\n", key.path, key.meaning, key.live ? " (live)" : "");
+  out += "(live): a change in the file is taken up by a running server\n";
   return out;
 }
 
@@ -45,6 +47,9 @@ int program(int argc, char** argv) {
   auto* check_command =
       app.add_subcommand("check-config", "Say whether a configuration file is right, and where not");
   check_command->add_option("file", config_file, "YAML configuration file")->required();
+
+  auto* schema_command =
+      app.add_subcommand("config-schema", "Print the JSON schema of the configuration file");
 
   auto* version_command = app.add_subcommand("version", "Print the version");
 
@@ -76,6 +81,10 @@ int program(int argc, char** argv) {
     fmt::print("oddjobd {} ({})\n", ODDJOB_VERSION, ODDJOB_COMMIT);
     return 0;
   }
+  if (schema_command->parsed()) {
+    fmt::print("{}", pretty_json(config_schema()));
+    return 0;
+  }
 #ifdef ODDJOB_DEVCLUSTER
   if (dev_command->parsed()) {
     set_up_logging(dev_options.log_level, "text");
@@ -89,7 +98,7 @@ int program(int argc, char** argv) {
     return 0;
   }
   set_up_logging(config.log_level, config.log_format);
-  return serve(config, ready_file);
+  return serve(config, config_file, ready_file);
 }
 
 }  // namespace oddjob::server

@@ -17,12 +17,13 @@
 #include "runs/engine.hpp"
 #include "server/certificate.hpp"
 #include "server/images.hpp"
+#include "server/reload.hpp"
 #include "store/store.hpp"
 
 namespace oddjob::server {
 namespace {
 
-constexpr Duration kCertificateEvery = std::chrono::seconds(10);
+constexpr Duration kFilesEvery = std::chrono::seconds(10);
 constexpr std::size_t kMaxPem = 1U << 20U;
 constexpr std::size_t kMaxSecret = 64U << 10U;
 constexpr Duration kConnectRetry = std::chrono::seconds(2);
@@ -31,6 +32,25 @@ constexpr Duration kConnectRetry = std::chrono::seconds(2);
 std::string describe(const Error& e) {
   return e.hint.empty() ? fmt::format("{} [{}]", e.message, e.code)
                         : fmt::format("{} [{}]; {}", e.message, e.code, e.hint);
+}
+
+runs::EngineLimits engine_limits(const ServerConfig& c) {
+  runs::EngineLimits limits;
+  limits.start_timeout = c.start_timeout;
+  limits.max_active_runs = static_cast<std::size_t>(c.max_active_runs);
+  limits.max_active_of_one = static_cast<std::size_t>(c.active_runs_per_subject);
+  limits.max_log_bytes = static_cast<std::size_t>(c.max_log_bytes);
+  limits.aliases = c.aliases;
+  return limits;
+}
+
+api::ApiLimits api_limits(const ServerConfig& c) {
+  api::ApiLimits limits;
+  limits.max_streams_per_subject = static_cast<std::size_t>(c.max_streams_per_subject);
+  limits.requests_per_minute = c.requests_per_minute;
+  limits.runs_per_minute = c.runs_per_minute;
+  limits.unauthenticated_per_minute = c.unauthenticated_per_minute;
+  return limits;
 }
 
 // The message as a JSON string: a quote or a newline in it must not break the line.
@@ -54,6 +74,7 @@ struct Server::Impl {
   ServerConfig config;
   kube::Config cluster_config;
   std::vector<auth::StaticToken> given_tokens;
+  std::string config_file;
   // In the order of construction; destroyed in reverse.
   net::BlockingPool db;
   std::unique_ptr<store::Store> store;
@@ -66,17 +87,22 @@ struct Server::Impl {
   std::unique_ptr<api::Api> api;
   std::unique_ptr<net::HttpServer> http;
   std::optional<CertificateFiles> certificate;  // none: plain HTTP
+  std::unique_ptr<Reloader> reloader;
   net::Notifier connected, stopped;
   net::CancelToken stopping;
   bool connect_ended = true, following_ended = true, looking_ahead = false;
 
-  Impl(net::Loop& l, ServerConfig c, kube::Config k, std::vector<auth::StaticToken> t)
-      : loop(l), config(std::move(c)), cluster_config(std::move(k)), given_tokens(std::move(t)) {}
+  Impl(net::Loop& l, ServerConfig c, kube::Config k, std::vector<auth::StaticToken> t, std::string f)
+      : loop(l),
+        config(std::move(c)),
+        cluster_config(std::move(k)),
+        given_tokens(std::move(t)),
+        config_file(std::move(f)) {}
 
-  [[nodiscard]] Result<std::vector<auth::StaticToken>> tokens() const {
+  [[nodiscard]] Result<std::vector<auth::StaticToken>> tokens(const std::string& file) const {
     auto all = given_tokens;
-    if (!config.static_tokens_file.empty()) {
-      OJ_TRY(auto from_file, auth::load_static_tokens(config.static_tokens_file));
+    if (!file.empty()) {
+      OJ_TRY(auto from_file, auth::load_static_tokens(file));
       all.insert(all.end(), from_file.begin(), from_file.end());
     }
     return all;
@@ -122,14 +148,11 @@ struct Server::Impl {
 
     client = std::make_unique<kube::Client>(loop, cluster_config);
     runs::EngineOptions engine_options;
-    engine_options.start_timeout = config.start_timeout;
-    engine_options.max_active_runs = static_cast<std::size_t>(config.max_active_runs);
-    engine_options.max_log_bytes = static_cast<std::size_t>(config.max_log_bytes);
+    static_cast<runs::EngineLimits&>(engine_options) = engine_limits(config);
     engine_options.namespaces = config.namespaces;
     OJ_TRY(auto told, hook_list());
     hooks = std::make_unique<hooks::Deliverer>(loop, *store, db, std::move(told));
     engine_options.on_record = [this] { hooks->poke(); };
-    engine_options.aliases = config.aliases;
     engine_options.defer_pending = config.pending_jobs == "deferred";
     engine_options.known = [this](const Subject& s) {
       return authenticator ? authenticator->known(s) : std::optional(s);
@@ -137,7 +160,7 @@ struct Server::Impl {
     engine = std::make_unique<runs::Engine>(loop, *client, *store, db, engine_options);
 
     auth::AuthOptions auth_options;
-    OJ_TRY(auth_options.static_tokens, tokens());
+    OJ_TRY(auth_options.static_tokens, tokens(config.static_tokens_file));
     auth_options.token_review = config.token_review;
     auth_options.token_review_audiences = config.token_review_audiences;
     auth_options.admin_teams = config.admin_teams;
@@ -147,13 +170,16 @@ struct Server::Impl {
     api::ApiOptions api_options;
     api_options.version = ODDJOB_VERSION;
     api_options.commit = ODDJOB_COMMIT;
-    api_options.max_streams_per_subject = static_cast<std::size_t>(config.max_streams_per_subject);
+    api_options.limits = api_limits(config);
+    api_options.figures = [this] { return figures(); };
     OJ_CHECK(assemble_images());
     api_options.images = images.get();
     api_options.workload_images = workload_images.get();
     api = std::make_unique<api::Api>(*engine, *store, db, *authenticator, std::move(api_options));
 
     OJ_TRY(auto options, http_options());
+    reloader = std::make_unique<Reloader>(config, config_file,
+                                          [this](const ServerConfig& next) { return take(next); });
     hooks->start();
     http = std::make_unique<net::HttpServer>(
         loop, std::move(options),
@@ -162,6 +188,26 @@ struct Server::Impl {
         },
         &api::Api::problem);
     return http->start();
+  }
+
+  // The live keys, all or none.
+  Result<> take(const ServerConfig& next) {
+    OJ_TRY(auto all_tokens, tokens(next.static_tokens_file));
+    authenticator->replace_static_tokens(std::move(all_tokens));
+    authenticator->replace_roles(next.admin_teams, next.auditor_teams);
+    engine->set_limits(engine_limits(next));
+    api->set_limits(api_limits(next));
+    if (next.log_level != config.log_level) spdlog::set_level(spdlog::level::from_str(next.log_level));
+    config = next;
+    return {};
+  }
+
+  [[nodiscard]] std::vector<api::Figure> figures() const {
+    const auto since = reloader->success_time().time_since_epoch();
+    return {{"oddjob_config_last_reload_successful", "1 if the configuration could be read the last time.",
+             reloader->successful() ? 1.0 : 0.0},
+            {"oddjob_config_last_reload_success_timestamp_seconds",
+             "When the configuration was taken up last.", std::chrono::duration<double>(since).count()}};
   }
 
   // A renewed certificate is served without a restart. One that cannot be used,
@@ -176,12 +222,14 @@ struct Server::Impl {
     return {};
   }
 
-  net::Task<> follow_certificate() {
+  // Files that others change: the configuration, static tokens, the certificate.
+  net::Task<> follow_files() {
     std::string told;
     while (!stopping.cancelled()) {
       const auto seen = stopped.ticket();
-      co_await stopped.wait_beyond(seen, kCertificateEvery);
+      co_await stopped.wait_beyond(seen, kFilesEvery);
       if (stopping.cancelled()) break;
+      reloader->reload_if_changed();
       const auto renewed = renew_certificate();
       if (!renewed && renewed.error().message != told)
         spdlog::warn("kept the old certificate: {}", describe(renewed.error()));
@@ -231,18 +279,17 @@ struct Server::Impl {
 };
 
 Server::Server(net::Loop& loop, ServerConfig config, kube::Config cluster,
-               std::vector<auth::StaticToken> tokens)
-    : impl_(std::make_unique<Impl>(loop, std::move(config), std::move(cluster), std::move(tokens))) {}
+               std::vector<auth::StaticToken> tokens, std::string config_file)
+    : impl_(std::make_unique<Impl>(loop, std::move(config), std::move(cluster), std::move(tokens),
+                                   std::move(config_file))) {}
 Server::~Server() = default;
 
 net::Task<Result<>> Server::start() {
   // Before anything else runs on this loop, so blocking here harms nobody.
   OJ_CO_CHECK(impl_->assemble());
   impl_->loop.spawn("connect to the cluster", impl_->connect());
-  if (impl_->certificate) {
-    impl_->following_ended = false;
-    impl_->loop.spawn("follow the certificate", impl_->follow_certificate());
-  }
+  impl_->following_ended = false;
+  impl_->loop.spawn("follow files", impl_->follow_files());
   co_return Result<>{};
 }
 
@@ -258,12 +305,10 @@ net::Task<bool> Server::wait_ready(Duration timeout) {
   co_return true;
 }
 
-Result<> Server::reload() {
+void Server::reload() {
   if (auto renewed = impl_->renew_certificate(); !renewed)
     spdlog::error("kept the old certificate: {}", describe(renewed.error()));
-  OJ_TRY(auto tokens, impl_->tokens());
-  impl_->authenticator->replace_static_tokens(std::move(tokens));
-  return {};
+  impl_->reloader->reload();
 }
 
 net::Task<> Server::stop() {
@@ -324,18 +369,14 @@ net::Task<> until_told(Server& server, int& code, std::string ready_file) {
       spdlog::info("signal {}: shutting down", signal);
       break;
     }
-    if (auto reloaded = server.reload(); !reloaded) {
-      spdlog::error("kept the old static tokens: {}", describe(reloaded.error()));
-    } else {
-      spdlog::info("static tokens were read again");
-    }
+    server.reload();
   }
   co_await server.stop();
 }
 
 }  // namespace
 
-int serve(const ServerConfig& config, const std::string& ready_file) {
+int serve(const ServerConfig& config, const std::string& config_file, const std::string& ready_file) {
   kube::LoadOptions load;
   load.kubeconfig = config.kubeconfig;
   load.context = config.kube_context;
@@ -348,7 +389,7 @@ int serve(const ServerConfig& config, const std::string& ready_file) {
   int code = 0;
   net::Loop loop;
   {
-    Server server(loop, config, std::move(*cluster));
+    Server server(loop, config, std::move(*cluster), {}, config_file);
     loop.block_on(until_told(server, code, ready_file));
   }
   return code;

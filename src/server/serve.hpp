@@ -15,9 +15,10 @@ namespace oddjob::server {
 // One server on one loop. Loop thread only; the loop outlives it.
 class Server {
  public:
-  // `tokens` come beside those of config.static_tokens_file.
+  // `tokens` come beside those of config.static_tokens_file. `config_file` is what
+  // `config` was read from, to be read again when it changes; empty: it is not.
   Server(net::Loop& loop, ServerConfig config, kube::Config cluster,
-         std::vector<auth::StaticToken> tokens = {});
+         std::vector<auth::StaticToken> tokens = {}, std::string config_file = {});
   ~Server();
   // Opens the store, binds the port, and begins to connect to the cluster in
   // the background: /readyz says when that is done. Errors: those of the store,
@@ -25,8 +26,9 @@ class Server {
   net::Task<Result<>> start();
   // True once the engine has its first lists; false after `timeout`.
   net::Task<bool> wait_ready(Duration timeout);
-  // Reads the static token file again; keeps the old tokens if it is malformed.
-  Result<> reload();
+  // Reads configuration, static tokens and certificate again. What is wrong is
+  // logged and leaves the old in force; so is what needs a restart.
+  void reload();
   // Ends open exchanges, lets the engine flush its logs; running Jobs go on.
   net::Task<> stop();
   [[nodiscard]] std::string url() const;  // "http://127.0.0.1:8080"
@@ -38,7 +40,7 @@ class Server {
 
 // `oddjobd serve`: until SIGTERM or SIGINT; SIGHUP reloads. The exit code.
 // `ready_file`, if not empty, gets the server's URL once it listens.
-int serve(const ServerConfig& config, const std::string& ready_file);
+int serve(const ServerConfig& config, const std::string& config_file, const std::string& ready_file);
 
 // Sends log lines to standard error, as text or JSON.
 void set_up_logging(const std::string& level, const std::string& format);

@@ -10,9 +10,16 @@
 
 namespace oddjob::server::config {
 
+// What a change of a key in the file does to a server that runs.
+enum class Reload {
+  restart,  // nothing, until the server is started again
+  live,     // it is taken up
+};
+
 struct Key {
   std::string_view path, meaning;  // "listen.port"
   Value<ServerConfig> value;
+  Reload reload = Reload::restart;
 };
 using Keys = std::vector<Key>;
 

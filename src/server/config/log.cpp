@@ -6,7 +6,7 @@ Keys log_keys() {
   using C = ServerConfig;
   return {
       {"log.level", "trace, debug, info, warn or error",
-       one_of(&C::log_level, {"trace", "debug", "info", "warn", "error"})},
+       one_of(&C::log_level, {"trace", "debug", "info", "warn", "error"}), Reload::live},
       {"log.format", "text or json", one_of(&C::log_format, {"text", "json"})},
   };
 }

@@ -24,6 +24,7 @@ struct Value {
   // Changes the owner only if nothing was reported.
   std::function<void(Owner&, const json::value&, const Report&)> set;
   std::function<bool(const Owner&, const Owner&)> same;
+  std::function<void(Owner&, const Owner&)> take;  // the second's value into the first
   // The value as the file would have it; null where it is not one value.
   std::function<json::value(const Owner&)> get;
   json::object schema;
@@ -80,6 +81,7 @@ Value<Owner> value(T Owner::*field, json::object schema, Read read,
     }
   };
   out.same = [field](const Owner& a, const Owner& b) { return a.*field == b.*field; };
+  out.take = [field](Owner& to, const Owner& from) { to.*field = from.*field; };
   out.get = [field](const Owner& o) -> json::value {
     if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
       return to_json(static_cast<std::int64_t>(o.*field));
@@ -195,6 +197,7 @@ Value<Owner> objects(std::vector<T> Owner::*list, std::string_view what, std::si
   out.schema["maxItems"] = most;
   out.schema["items"] = std::move(item);
   out.same = [list](const Owner& a, const Owner& b) { return a.*list == b.*list; };
+  out.take = [list](Owner& to, const Owner& from) { to.*list = from.*list; };
   out.get = [](const Owner&) { return json::value(nullptr); };
   out.set = [=, fields = std::move(fields), name = std::string(what)](Owner& o, const json::value& v,
                                                                       const Report& report) {

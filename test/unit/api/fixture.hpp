@@ -44,7 +44,7 @@ class ApiTest : public ::testing::Test {
     ApiOptions options;
     options.version = "1.2.3";
     options.commit = "abcdef";
-    options.max_streams_per_subject = 2;
+    options.limits.max_streams_per_subject = 2;
     options.stream_keepalive = std::chrono::milliseconds(150);
     api_ = std::make_unique<Api>(*engine_, *store_, db_, *auth_, options);
     Api* api = api_.get();
