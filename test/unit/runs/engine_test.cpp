@@ -293,6 +293,7 @@ TEST_F(EngineTest, CancelStopsACommandThatRunsAndKeepsItsLog) {
   EXPECT_EQ(r.cancelled_by, "ann");
   EXPECT_EQ(log_of(id), "up\nstopping\n") << "also what it says while it stops";
   EXPECT_TRUE(r.log_complete) << r.message;
+  ASSERT_TRUE(until([&] { return engine->stats().active == 0; })) << "the store may know a moment earlier";
   const auto again = run(engine->cancel(caller("ann"), id));
   ASSERT_TRUE(again);
   EXPECT_EQ(again->version, r.version) << "cancelling what has ended changes nothing";
