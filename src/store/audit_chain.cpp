@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "core/json.hpp"
-#include "core/text.hpp"
+#include "store/run_record.hpp"
 
 namespace oddjob::store {
 namespace {
@@ -13,7 +13,6 @@ constexpr std::size_t kPageRows = 1000;
 constexpr std::size_t kPageBytes = 4U << 20U;
 constexpr int kMaxList = 10'000;
 
-std::string clean(std::string s) { return valid_utf8(s) ? s : to_valid_utf8(s); }
 
 // A record as it lies in the table: `detail` may be anything by now.
 struct Row {
@@ -129,6 +128,8 @@ class Walk {
 
 }  // namespace
 
+void AuditChain::lock() { read_head(db_, db_.dialect().lock_rows()); }
+
 Result<AuditEvent> AuditChain::append(AuditEvent e) {
   const Head head = read_head(db_, db_.dialect().lock_rows());
   if (!head.found) {
@@ -136,16 +137,16 @@ Result<AuditEvent> AuditChain::append(AuditEvent e) {
                 "restore the database from a backup");
   }
   // The hash is over what can be read back, so the detail goes through text first.
-  std::string detail = clean(canonical_json(e.detail));
+  std::string detail = clean_text(canonical_json(e.detail));
   if (detail.size() > kMaxAuditDetail) {
     return fail(Errc::too_large, "store.audit_too_large",
                 "the detail of an audit record is over " + std::to_string(kMaxAuditDetail) + " bytes");
   }
   OJ_TRY(auto parsed, parse_json(detail, "detail of an audit record"));
   e.detail = std::move(parsed.as_object());
-  e.type = clean(std::move(e.type));
-  e.actor = clean(std::move(e.actor));
-  e.run_id = clean(std::move(e.run_id));
+  e.type = clean_text(std::move(e.type));
+  e.actor = clean_text(std::move(e.actor));
+  e.run_id = clean_text(std::move(e.run_id));
   e.seq = head.seq + 1;
   e.time = clock_.now();
   e.prev = head.hash;

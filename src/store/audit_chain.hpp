@@ -15,6 +15,9 @@ class AuditChain {
  public:
   AuditChain(Database& db, const Clock& clock) : db_(db), clock_(clock) {}
 
+  // Inside a write(): waits until nobody else appends, and keeps others waiting
+  // until the end of the transaction.
+  void lock();
   // Inside a write(): gives the event its place and its hash, and inserts it.
   // Errors: "store.audit_too_large", "store.corrupt" (the head is gone).
   Result<AuditEvent> append(AuditEvent e);

@@ -1,8 +1,22 @@
 #include "store/database.hpp"
 
+#include <spdlog/spdlog.h>
+
+#include <random>
+#include <thread>
+
 #include "core/fault.hpp"
 
 namespace oddjob::store {
+namespace {
+
+// A database that is away is not asked by every call anew.
+constexpr auto kAskAgain = std::chrono::milliseconds(500);
+// How long the outcome of a commit is asked for.
+constexpr auto kSettle = std::chrono::seconds(5);
+constexpr auto kSettlePause = std::chrono::milliseconds(100);
+
+}  // namespace
 
 Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options) {
   OJ_TRY(auto dialect, make_dialect(options));
@@ -11,13 +25,100 @@ Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options) {
   return db;
 }
 
-Database::~Database() { statements_.clear(); }
+Database::~Database() { clear(); }
 
-void Database::commit(std::string_view point) {
+void Database::clear() noexcept {
+  try {
+    statements_.clear();
+  } catch (const std::exception&) {  // they died with their connection
+  }
+}
+
+Result<> Database::reconnect() {
+  if (session_.get_backend() != nullptr && dialect_->connected(session_)) return {};
+  if (away_ && std::chrono::steady_clock::now() - away_since_ < kAskAgain) return std::unexpected(*away_);
+  clear();
+  in_transaction_ = false;
+  try {
+    session_.close();
+    OJ_CHECK(dialect_->connect(session_));
+  } catch (const std::exception& e) {
+    if (!away_) spdlog::warn("the connection to the database was lost");
+    away_ = dialect_->error_of(e, session_);
+    away_since_ = std::chrono::steady_clock::now();
+    return std::unexpected(*away_);
+  }
+  spdlog::info("the database is connected again");
+  away_.reset();
+  return {};
+}
+
+Error Database::failed(const std::exception& e) {
+  Error error = dialect_->error_of(e, session_);
+  repeat_ = dialect_->connection_lost(e, session_) || dialect_->worth_repeating(e, session_);
+  if (dialect_->rolls_back_first()) {
+    roll_back();
+    clear();
+  } else {
+    // A failed statement may hold its cursor open and block the rollback.
+    clear();
+    roll_back();
+  }
+  return error;
+}
+
+Result<> Database::commit(std::string_view point, const std::string& id) {
   if (!point.empty()) fault_point("store.commit.before", point);
-  session_.commit();
+  try {
+    session_.commit();
+  } catch (const std::exception& e) {
+    // An error that came by a connection that stands is an answer: it was undone.
+    if (id.empty() || !dialect_->connection_lost(e, session_)) throw;
+    OJ_CHECK(settle(id, e));
+  }
   in_transaction_ = false;
   if (!point.empty()) fault_point("store.commit.after", point);
+  return {};
+}
+
+// The commit was sent, and its answer never came.
+Result<> Database::settle(const std::string& id, const std::exception& why) {
+  const auto until = std::chrono::steady_clock::now() + kSettle;
+  in_transaction_ = false;
+  std::string last = dialect_->error_of(why, session_).message;
+  while (true) {
+    if (const auto back = reconnect(); !back) {
+      last = back.error().message;
+    } else {
+      try {
+        switch (dialect_->fate_of(session_, id)) {
+          case Dialect::Fate::committed:
+            return {};
+          case Dialect::Fate::undone:
+            repeat_ = true;
+            return fail(Errc::unavailable, "store.unavailable", last);
+          case Dialect::Fate::under_way:
+            break;
+          case Dialect::Fate::unknown:
+            return fail(Errc::unavailable, "store.commit_unknown",
+                        "the database does not say whether it recorded this: " + last,
+                        "look whether it is there before you repeat it");
+        }
+      } catch (const std::exception& e) {
+        last = dialect_->error_of(e, session_).message;
+      }
+    }
+    if (std::chrono::steady_clock::now() >= until) break;
+    std::this_thread::sleep_for(kSettlePause);
+  }
+  return fail(Errc::unavailable, "store.commit_unknown",
+              "the database went away while it recorded this, and whether it did is not known: " + last,
+              "look whether it is there before you repeat it");
+}
+
+void Database::pause(int attempt) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  std::this_thread::sleep_for(std::chrono::milliseconds(5 * attempt + static_cast<int>(random() % 20U)));
 }
 
 void Database::roll_back() noexcept {
@@ -25,7 +126,7 @@ void Database::roll_back() noexcept {
   in_transaction_ = false;
   try {
     session_.rollback();
-  } catch (const std::exception&) {  // SQLite had undone it by itself
+  } catch (const std::exception&) {  // the database had undone it by itself
   }
 }
 

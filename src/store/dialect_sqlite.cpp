@@ -2,13 +2,16 @@
 #include <fcntl.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 #include <spdlog/spdlog.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
+#include "core/text.hpp"
 #include "store/dialect.hpp"
 #include "store/query.hpp"
 
@@ -55,11 +58,19 @@ Result<> prepare_file(const std::string& path) {
 
 class SqliteDialect final : public Dialect {
  public:
-  SqliteDialect(std::string path, Duration busy_timeout)
-      : path_(std::move(path)), busy_timeout_(busy_timeout) {}
+  SqliteDialect(std::string path, const StoreOptions& options)
+      : path_(std::move(path)), busy_timeout_(options.busy_timeout), alone_(options.alone) {}
+  ~SqliteDialect() override {
+    if (lock_ >= 0) ::close(lock_);
+  }
+  SqliteDialect(const SqliteDialect&) = delete;
+  SqliteDialect& operator=(const SqliteDialect&) = delete;
 
   Result<> connect(soci::session& session) override {
-    if (path_ != kMemory) OJ_CHECK(prepare_file(path_));
+    if (path_ != kMemory) {
+      OJ_CHECK(prepare_file(path_));
+      if (alone_) OJ_CHECK(keep_others_out());
+    }
     // SOCI's own timeout is in whole seconds; the PRAGMA below refines it. Its
     // other options are not used: it forgets the connection where one of them fails.
     const auto seconds = std::max<long long>(1, (busy_timeout_.count() + 999) / 1000);
@@ -101,6 +112,10 @@ class SqliteDialect final : public Dialect {
     return {trigger(table, "DELETE", "delete")};
   }
   [[nodiscard]] std::string_view lock_rows() const override { return ""; }
+  [[nodiscard]] std::string_view lock_free_rows() const override { return ""; }
+  [[nodiscard]] std::string_view now_us() const override {
+    return "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)";
+  }
 
   [[nodiscard]] Error error_of(const std::exception& e, soci::session& session) const override;
 
@@ -109,6 +124,19 @@ class SqliteDialect final : public Dialect {
     const std::string t(table);
     return "CREATE TRIGGER " + t + "_no_" + std::string(suffix) + " BEFORE " + std::string(event) + " ON " +
            t + " BEGIN SELECT RAISE(ABORT, 'records of " + t + " cannot be changed'); END";
+  }
+  // A lock beside the file: closing any descriptor of the file itself would let
+  // go of SQLite's own locks.
+  Result<> keep_others_out() {
+    if (lock_ >= 0) return {};
+    const std::string name = path_ + "-server";
+    lock_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    if (lock_ < 0) return fail(unavailable("the file " + name + " cannot be opened: " + std::strerror(errno)));
+    if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return {};
+    ::close(std::exchange(lock_, -1));
+    return fail(Errc::failed_precondition, "store.in_use",
+                "another oddjobd uses the database " + path_ + " already: SQLite serves one server",
+                "stop the other one first, or use PostgreSQL for several replicas");
   }
   static std::string pragma(soci::session& session, const std::string& text) {
     std::string value;
@@ -124,6 +152,8 @@ class SqliteDialect final : public Dialect {
 
   std::string path_;
   Duration busy_timeout_;
+  bool alone_;
+  int lock_ = -1;
 };
 
 Error SqliteDialect::error_of(const std::exception& e, soci::session& session) const {
@@ -164,21 +194,24 @@ Error SqliteDialect::error_of(const std::exception& e, soci::session& session) c
 
 }  // namespace
 
-Result<std::unique_ptr<Dialect>> make_dialect(const StoreOptions& options) {
-  const std::string_view url = options.url;
-  if (!url.starts_with(kScheme)) {
-    const auto scheme = url.substr(0, url.find(':'));
-    return fail(Errc::invalid_argument, "store.bad_url",
-                "the database URL has the unknown scheme \"" + std::string(scheme.substr(0, 32)) + "\"",
-                "use sqlite:/path/to/oddjob.db");
-  }
-  std::string path(url.substr(kScheme.size()));
+Result<std::unique_ptr<Dialect>> make_sqlite(const StoreOptions& options) {
+  std::string path = options.url.substr(kScheme.size());
   // A double quote would end the name inside SOCI's connection string.
   if (path.empty() || path.find('"') != std::string::npos || path.find('\0') != std::string::npos) {
     return fail(Errc::invalid_argument, "store.bad_url", "the database URL names no usable file",
                 "use sqlite:/path/to/oddjob.db");
   }
-  return std::make_unique<SqliteDialect>(std::move(path), options.busy_timeout);
+  return std::make_unique<SqliteDialect>(std::move(path), options);
+}
+
+Result<std::unique_ptr<Dialect>> make_dialect(const StoreOptions& options) {
+  const std::string_view url = options.url;
+  if (is_postgresql(url)) return make_postgresql(options);
+  if (url.starts_with(kScheme)) return make_sqlite(options);
+  const auto scheme = url.substr(0, url.find(':'));
+  return fail(Errc::invalid_argument, "store.bad_url",
+              "the database URL has the unknown scheme \"" + printable(scheme, 32) + "\"",
+              "use sqlite:/path/to/oddjob.db, or postgresql://user@host/database");
 }
 
 }  // namespace oddjob::store

@@ -42,6 +42,22 @@ Error no_such_run(std::string_view id) {
   return Error{Errc::not_found, "store.not_found", "there is no run " + printable(id, 64), {}, 0};
 }
 
+Error not_owner(std::string_view id) {
+  return Error{Errc::conflict, "store.not_owner",
+               "run " + std::string(id) + " was taken over by another replica", {}, 0};
+}
+
+// The row stays locked to the end of the transaction, so that nobody claims the
+// run in between.
+Result<> LogArchive::owned(std::string_view run_id, std::string_view owner) {
+  std::string has;
+  Query q(db_.statements(),
+          "SELECT owner FROM runs WHERE id = :run" + std::string(db_.dialect().lock_rows()));
+  if (!q.in(run_id).out(has).one()) return fail(no_such_run(run_id));
+  if (has != owner) return fail(not_owner(run_id));
+  return {};
+}
+
 void LogArchive::create(std::string_view run_id) {
   Query(db_.statements(), "INSERT INTO run_logs (run_id, length) VALUES (:run, 0)").in(run_id).run();
 }
@@ -53,7 +69,7 @@ std::optional<std::int64_t> LogArchive::length(std::string_view run_id) {
   return n;
 }
 
-Result<> LogArchive::append(std::string_view run_id, const LogChunk& chunk) {
+Result<> LogArchive::append(std::string_view run_id, const LogChunk& chunk, std::string_view owner) {
   if (chunk.data.size() > kMaxLogAppend) {
     return fail(Errc::too_large, "store.log_too_large",
                 "a piece of a log is over " + std::to_string(kMaxLogAppend) + " bytes");
@@ -72,6 +88,7 @@ Result<> LogArchive::append(std::string_view run_id, const LogChunk& chunk) {
   return db_.write("archiving a log", "append_log", [&]() -> Result<> {
     // The update is the test: it moves the end only from where the writer saw it.
     const auto end = chunk.offset + static_cast<std::int64_t>(chunk.data.size());
+    if (!owner.empty()) OJ_CHECK(owned(run_id, owner));
     const auto moved =
         Query(db_.statements(), "UPDATE run_logs SET length = :end WHERE run_id = :run AND length = :offset")
             .in(end)

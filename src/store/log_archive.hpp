@@ -25,7 +25,9 @@ class LogArchive {
   // Inside a read() or write(); nullopt if there is no such run.
   std::optional<std::int64_t> length(std::string_view run_id);
 
-  Result<> append(std::string_view run_id, const LogChunk& chunk);
+  Result<> append(std::string_view run_id, const LogChunk& chunk, std::string_view owner);
+  // Inside a write(): "store.not_owner" if the run is not this replica's.
+  Result<> owned(std::string_view run_id, std::string_view owner);
   Result<std::string> read(std::string_view run_id, std::int64_t offset, std::size_t max_bytes);
   Result<std::optional<LogCursor>> cursor(std::string_view run_id, std::string_view pod_uid);
 
@@ -34,5 +36,6 @@ class LogArchive {
 };
 
 Error no_such_run(std::string_view id);
+Error not_owner(std::string_view id);
 
 }  // namespace oddjob::store

@@ -34,6 +34,8 @@ Query::~Query() {
 }
 
 Query& Query::in(std::string_view text) {
+  if (!statements_.takes_nul() && text.find('\0') != std::string_view::npos)
+    throw soci::soci_error("a text has a NUL byte in it");
   st_.exchange(soci::use(texts_.emplace_back(text)));
   return *this;
 }

@@ -19,7 +19,8 @@ void execute(soci::session& session, const std::string& sql);
 // The statements of one session, prepared at first use. Not thread-safe.
 class Statements {
  public:
-  explicit Statements(soci::session& session) : session_(session) {}
+  Statements(soci::session& session, bool takes_nul) : session_(session), takes_nul_(takes_nul) {}
+  [[nodiscard]] bool takes_nul() const { return takes_nul_; }
   soci::statement get(const std::string& sql);
   void drop(const std::string& sql) { cache_.erase(sql); }
   void clear() { cache_.clear(); }
@@ -28,6 +29,7 @@ class Statements {
   // Texts are few and fixed, but for filters; this bounds those.
   static constexpr std::size_t kMax = 128;
   soci::session& session_;
+  bool takes_nul_;
   std::unordered_map<std::string, soci::statement> cache_;
 };
 
@@ -47,6 +49,7 @@ class Query {
   Query(const Query&) = delete;
   Query& operator=(const Query&) = delete;
 
+  // Throws where the text has a NUL byte that the database would cut it at.
   Query& in(std::string_view text);
   Query& in(std::int64_t number);
   Query& out(std::string& text);

@@ -58,6 +58,12 @@ Result<json::object> object_of(std::string_view text, std::string_view id) {
 
 }  // namespace
 
+std::string clean_text(std::string s) {
+  if (!valid_utf8(s)) s = to_valid_utf8(s);
+  for (std::size_t at = 0; (at = s.find('\0', at)) != std::string::npos;) s.replace(at, 1, "\uFFFD");
+  return s;
+}
+
 std::string run_document(const Run& r) {
   json::object o;
   o["requesterTeams"] = strings(r.requester_teams);

@@ -9,6 +9,9 @@
 
 namespace oddjob::store {
 
+// As every database can keep it: valid UTF-8 without NUL.
+std::string clean_text(std::string s);
+
 // Valid UTF-8 always: what is not was made so, or it could not be read back.
 std::string run_document(const Run& r);
 std::string run_manifest(const Run& r);

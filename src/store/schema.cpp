@@ -69,7 +69,16 @@ Script approvals_and_hooks(const Dialect& d) {
   return s;
 }
 
-constexpr std::array kMigrations = {&first_tables, &approvals_and_hooks};
+// Which server a run belongs to, and until when servers are believed to be there.
+Script owners(const Dialect& /*d*/) {
+  return {
+      "ALTER TABLE runs ADD COLUMN owner TEXT NOT NULL DEFAULT ''",
+      "CREATE TABLE leases ("
+      " name TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, expires_us BIGINT NOT NULL)",
+  };
+}
+
+constexpr std::array kMigrations = {&first_tables, &approvals_and_hooks, &owners};
 
 // 0: a new, empty database.
 Result<long long> present_version(Database& db) {
@@ -97,7 +106,7 @@ Result<long long> present_version(Database& db) {
 }  // namespace
 
 Result<> migrate(Database& db) {
-  return db.write("preparing the database", "migrate", [&]() -> Result<> {
+  return db.migration("preparing the database", "migrate", [&]() -> Result<> {
     OJ_TRY(const auto version, present_version(db));
     const auto newest = static_cast<long long>(kMigrations.size());
     if (version > newest) {

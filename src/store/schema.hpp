@@ -6,6 +6,7 @@
 
 namespace oddjob::store {
 
+// Servers that start at once on one database wait here for each other.
 // Brings the database to the newest schema; all or nothing for each step.
 // Errors: "store.schema_newer", "store.foreign" (a database of something else).
 Result<> migrate(Database& db);

@@ -6,6 +6,7 @@
 #include "core/text.hpp"
 #include "store/audit_chain.hpp"
 #include "store/database.hpp"
+#include "store/lease_table.hpp"
 #include "store/log_archive.hpp"
 #include "store/run_record.hpp"
 #include "store/schema.hpp"
@@ -17,8 +18,6 @@ namespace {
 constexpr int kMaxPage = 1000;
 constexpr std::size_t kShortId = 8;
 constexpr std::string_view kCursorMark = "r1:";
-
-std::string clean(const std::string& s) { return valid_utf8(s) ? s : to_valid_utf8(s); }
 
 // Reads runs by one statement: "SELECT " + columns() + from() + where….
 class RunReader {
@@ -88,26 +87,33 @@ Result<std::string> decode_cursor(std::string_view cursor) {
 
 class SqlStore final : public Store {
  public:
-  SqlStore(std::unique_ptr<Database> db, const Clock& clock)
-      : db_(std::move(db)), clock_(clock), audit_(*db_, clock), logs_(*db_) {}
+  // `apart`: a connection for leases; null: the same one does.
+  SqlStore(std::unique_ptr<Database> db, std::unique_ptr<Database> apart, const Clock& clock)
+      : db_(std::move(db)),
+        apart_(std::move(apart)),
+        clock_(clock),
+        audit_(*db_, clock),
+        logs_(*db_),
+        leases_(apart_ ? *apart_ : *db_) {}
 
   Result<Created> create_run(Run run, std::string_view key, std::string_view request_digest,
-                             AuditEvent event) override {
+                             AuditEvent event, Placement placement) override {
     run.version = 1;
     run.log_bytes = 0;
     if (event.run_id.empty()) event.run_id = run.id;
     const std::string document = run_document(run), manifest = run_manifest(run);
     return db_->write("recording the run", "create_run", [&]() -> Result<Created> {
+      // Runs are recorded one after the other: what is counted here stays so.
+      audit_.lock();
       if (!key.empty()) {
         OJ_TRY(auto earlier, claim_key(run, key, request_digest));
         if (earlier) return Created{std::move(*earlier), true};
       }
+      OJ_CHECK(has_room(run.workload, placement));
       Query(db_->statements(),
-            "INSERT INTO runs (id, short_id, state, active, version, namespace, workload, requester, "
-            "created_us,"
-            " document) VALUES (:id, :short, :state, :active, :version, :namespace, :workload, :requester, "
-            ":created,"
-            " :document)")
+            "INSERT INTO runs (id, short_id, state, active, version, namespace, workload, requester,"
+            " created_us, document, owner) VALUES (:id, :short, :state, :active, :version, :namespace,"
+            " :workload, :requester, :created, :document, :owner)")
           .in(run.id)
           .in(short_run_id(run.id))
           .in(to_string(run.state))
@@ -115,25 +121,27 @@ class SqlStore final : public Store {
           .in(run.version)
           .in(run.workload.name_space)
           .in(to_string(run.workload))
-          .in(clean(run.requester))
+          .in(clean_text(run.requester))
           .in(run.created.time_since_epoch().count())
           .in(document)
+          .in(placement.owner)
           .run();
       Query(db_->statements(), "INSERT INTO run_manifests (run_id, manifest) VALUES (:id, :manifest)")
           .in(run.id)
           .in(manifest)
           .run();
       logs_.create(run.id);
-      OJ_CHECK(audit_.append(std::move(event)));
-      return Created{std::move(run), false};
+      OJ_CHECK(audit_.append(event));
+      return Created{run, false};
     });
   }
 
-  Result<Run> update_run(Run run, std::vector<AuditEvent> events) override {
+  Result<Run> update_run(Run run, std::vector<AuditEvent> events, std::string_view owner) override {
     const std::string document = run_document(run);
     // A run that came from a list has no job; the recorded one stays.
     const std::string manifest = run.job.is_null() ? std::string() : run_manifest(run);
     return db_->write("updating run " + run.id, "update_run", [&]() -> Result<Run> {
+      if (!owner.empty()) OJ_CHECK(logs_.owned(run.id, owner));
       const auto changed =
           Query(db_->statements(),
                 "UPDATE runs SET state = :state, active = :active, version = :next, document = :document"
@@ -160,13 +168,14 @@ class SqlStore final : public Store {
             .run();
       }
       if (!run.approvals.empty()) OJ_CHECK(add_approvals(run));
-      for (auto& e : events) {
+      for (AuditEvent e : events) {
         if (e.run_id.empty()) e.run_id = run.id;
         OJ_CHECK(audit_.append(std::move(e)));
       }
-      ++run.version;
-      run.log_bytes = *length;
-      return std::move(run);
+      Run stored = run;
+      ++stored.version;
+      stored.log_bytes = *length;
+      return stored;
     });
   }
 
@@ -203,7 +212,7 @@ class SqlStore final : public Store {
       if (!before.empty()) q.in(before);
       if (!f.name_space.empty()) q.in(f.name_space);
       if (!f.workload.empty()) q.in(f.workload);
-      if (!f.requester.empty()) q.in(clean(f.requester));
+      if (!f.requester.empty()) q.in(clean_text(f.requester));
       for (const auto s : f.states) q.in(to_string(s));
       q.in(limit + 1);
       reader.bind(q);
@@ -240,25 +249,20 @@ class SqlStore final : public Store {
 
   Result<int> count_active(const WorkloadRef& w) override {
     return db_->read("counting runs", [&]() -> Result<int> {
-      long long n = 0;
-      Query q(
-          db_->statements(),
-          "SELECT COUNT(*) FROM runs WHERE active = 1 AND namespace = :namespace AND workload = :workload");
-      q.in(w.name_space).in(to_string(w)).out(n).one();
-      return static_cast<int>(n);
+      return static_cast<int>(active_on(w));
     });
   }
 
   Result<AuditEvent> append_audit(AuditEvent e) override {
-    return db_->write("writing the audit", "append_audit", [&] { return audit_.append(std::move(e)); });
+    return db_->write("writing the audit", "append_audit", [&] { return audit_.append(e); });
   }
   Result<std::vector<AuditEvent>> list_audit(const AuditFilter& f, int limit) override {
     return audit_.list(f, limit);
   }
   Result<AuditVerdict> verify_audit() override { return audit_.verify(); }
 
-  Result<> append_log(std::string_view run_id, const LogChunk& chunk) override {
-    return logs_.append(run_id, chunk);
+  Result<> append_log(std::string_view run_id, const LogChunk& chunk, std::string_view owner) override {
+    return logs_.append(run_id, chunk, owner);
   }
   Result<std::string> read_log(std::string_view run_id, std::int64_t offset, std::size_t max_bytes) override {
     return logs_.read(run_id, offset, max_bytes);
@@ -313,11 +317,44 @@ class SqlStore final : public Store {
     });
   }
 
+  [[nodiscard]] bool shared() const override { return db_->dialect().shared(); }
+  Result<bool> take_lease(std::string_view name, std::string_view holder, Duration time) override {
+    return leases_.take(name, holder, time);
+  }
+  Result<bool> renew_lease(std::string_view name, std::string_view holder, Duration time) override {
+    return leases_.renew(name, holder, time);
+  }
+  Result<> leave(std::string_view replica) override { return leases_.leave(replica); }
+  Result<int> claim_runs(std::string_view replica, int most) override { return leases_.claim(replica, most); }
+  Result<std::vector<LiveRun>> live_runs() override { return leases_.live_runs(); }
+
  private:
+  // Inside a read() or write().
+  long long active_on(const WorkloadRef& w) {
+    long long n = 0;
+    Query q(db_->statements(),
+            "SELECT COUNT(*) FROM runs WHERE active = 1 AND namespace = :namespace AND workload = :workload");
+    q.in(w.name_space).in(to_string(w)).out(n).one();
+    return n;
+  }
+  // Inside a write().
+  Result<> has_room(const WorkloadRef& w, const Placement& placement) {
+    if (placement.max_active) {
+      long long n = 0;
+      Query(db_->statements(), "SELECT COUNT(*) FROM runs WHERE active = 1").out(n).one();
+      if (n >= *placement.max_active)
+        return fail(Errc::rate_limited, "store.too_many_active", std::to_string(n) + " runs are active");
+    }
+    if (placement.max_on_workload && active_on(w) >= *placement.max_on_workload) {
+      return fail(Errc::failed_precondition, "store.workload_busy",
+                  std::to_string(*placement.max_on_workload) + " runs of " + to_string(w) + " are active");
+    }
+    return {};
+  }
   // Takes the key for this run, or finds the run that has it.
   Result<std::optional<Run>> claim_key(const Run& run, std::string_view key,
                                        std::string_view request_digest) {
-    const std::string requester = clean(run.requester);
+    const std::string requester = clean_text(run.requester);
     const auto taken =
         Query(db_->statements(),
               "INSERT INTO idempotency_keys (requester, idempotency_key, request_digest, run_id,"
@@ -368,7 +405,7 @@ class SqlStore final : public Store {
                                " VALUES (:run, :subject, :place, :digest, :at, :document)"
                                " ON CONFLICT (run_id, subject) DO NOTHING")
                              .in(run.id)
-                             .in(clean(a.subject))
+                             .in(clean_text(a.subject))
                              .in(static_cast<std::int64_t>(place))
                              .in(a.digest)
                              .in(a.at.time_since_epoch().count())
@@ -415,10 +452,11 @@ class SqlStore final : public Store {
     return first;
   }
 
-  std::unique_ptr<Database> db_;
+  std::unique_ptr<Database> db_, apart_;
   const Clock& clock_;
   AuditChain audit_;
   LogArchive logs_;
+  LeaseTable leases_;
 };
 
 }  // namespace
@@ -426,7 +464,11 @@ class SqlStore final : public Store {
 Result<std::unique_ptr<Store>> Store::open(const StoreOptions& options) {
   OJ_TRY(auto db, Database::open(options));
   OJ_CHECK(migrate(*db));
-  return std::make_unique<SqlStore>(std::move(db),
+  std::unique_ptr<Database> apart;
+  if (db->dialect().shared()) {
+    OJ_TRY(apart, Database::open(options));
+  }
+  return std::make_unique<SqlStore>(std::move(db), std::move(apart),
                                     options.clock != nullptr ? *options.clock : system_clock());
 }
 

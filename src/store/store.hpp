@@ -1,17 +1,22 @@
 // What OddJob keeps: runs, idempotency keys, the audit chain, archived logs.
-// By SOCI; SQLite (WAL, synchronous=FULL) first, PostgreSQL by the same SQL.
+// By SOCI, on SQLite (WAL, synchronous=FULL) for one server, or on PostgreSQL
+// for several, by the same SQL.
 //
 // Thread-safe: calls may come from any thread and are serialised inside. All
 // calls block (milliseconds; a locked database at most `busy_timeout`), so the
 // server calls them through a BlockingPool. Each mutating call is one
-// transaction: after an error, nothing of it happened. Fault points
+// transaction: after an error, nothing of it happened, but for
+// "store.commit_unknown" (unavailable): PostgreSQL went away at the commit, and
+// did not come back in time to say whether it happened. Fault points
 // "store.commit.before" and "store.commit.after" are passed around each commit
 // of a record, with the call's name as detail ("create_run", "append_log", …).
 //
 // Errors: "store.unavailable" (locked, disk full, I/O; kind unavailable),
 // "store.corrupt" (internal), "store.schema_newer" (the file is from a newer
 // OddJob), "store.foreign" (it is another program's), "store.bad_url",
-// "store.conflict" (a Run's version changed), "store.not_found".
+// "store.in_use" (another server has the file), "store.unsupported" (an old
+// PostgreSQL), "store.conflict" (a Run's version changed), "store.not_owner"
+// (conflict: another server took the run over), "store.not_found".
 //
 // Run::log_bytes is always the length of what is archived: it is filled in on
 // every read and ignored on writes.
@@ -31,7 +36,11 @@
 namespace oddjob::store {
 
 struct StoreOptions {
-  std::string url;  // "sqlite:/path/oddjob.db", "sqlite::memory:"
+  // "sqlite:/path/oddjob.db", "sqlite::memory:", "postgresql://user@host/db?…"
+  // (libpq's URIs). It may hold a password: never shown.
+  std::string url;
+  std::string password_file;  // of PostgreSQL; read at each connection
+  bool alone = false;         // SQLite: keep other servers out of the file
   Duration busy_timeout = std::chrono::seconds(2);
   const Clock* clock = nullptr;  // null: the system's
 };
@@ -43,6 +52,19 @@ struct RunFilter {
 struct RunPage {
   std::vector<Run> runs;    // newest first
   std::string next_cursor;  // empty: no more
+};
+
+// Whose a new run is, and what must hold at the moment it is recorded.
+struct Placement {
+  std::string owner;                     // a replica; empty: nobody's yet
+  std::optional<int> max_active;         // of all runs: "store.too_many_active" (rate_limited)
+  std::optional<int> max_on_workload;    // "store.workload_busy" (failed_precondition)
+};
+// A run that has not ended, in few words.
+struct LiveRun {
+  std::string id, owner;
+  std::int64_t version = 0, log_bytes = 0;
+  bool free = false;  // nobody owns it, or its owner's lease has ended
 };
 
 struct AuditFilter {
@@ -88,14 +110,15 @@ class Store {
     bool replayed = false;
   };
   virtual Result<Created> create_run(Run run, std::string_view idempotency_key,
-                                     std::string_view request_digest, AuditEvent event) = 0;
+                                     std::string_view request_digest, AuditEvent event,
+                                     Placement placement = {}) = 0;
   // Replaces the run where its stored version is run.version, stores version+1
   // and returns it; appends the events in the same transaction.
   // A null job leaves the stored job and report as they are. Approvals that
   // run.approvals has beyond the stored ones are added; a stored one is never
   // changed ("store.already_approved", kind conflict, for a second one of the
-  // same subject).
-  virtual Result<Run> update_run(Run run, std::vector<AuditEvent> events) = 0;
+  // same subject). With an owner: only while the run is that replica's.
+  virtual Result<Run> update_run(Run run, std::vector<AuditEvent> events, std::string_view owner = {}) = 0;
   // Full id, or its last 8 characters if unique ("store.ambiguous" otherwise).
   virtual Result<Run> get_run(std::string_view id) = 0;
   // Without job and report. Error "store.bad_cursor". limit is cut to 1..1000.
@@ -113,7 +136,9 @@ class Store {
   // Appends a chunk; chunk.offset must be the log's present length
   // ("store.log_offset" otherwise, so that two writers cannot interleave). At most
   // 16 MiB at once ("store.log_too_large"). No data: only the cursor moves.
-  virtual Result<> append_log(std::string_view run_id, const LogChunk& chunk) = 0;
+  // With an owner: only while the run is that replica's.
+  virtual Result<> append_log(std::string_view run_id, const LogChunk& chunk,
+                              std::string_view owner = {}) = 0;
   // At most max_bytes (and 16 MiB) from offset; empty at the end of what is archived.
   virtual Result<std::string> read_log(std::string_view run_id, std::int64_t offset,
                                        std::size_t max_bytes) = 0;
@@ -128,6 +153,27 @@ class Store {
   virtual Result<std::int64_t> audit_end() = 0;
 
   virtual Result<> ping() = 0;  // can it be written to?
+
+  // ---- several servers on one database (docs/run-lifecycle.md, "Several replicas")
+  // A lease is a name that one holder has until a time by the database's clock.
+  // A replica holds replica_lease(id); a run is its owner's until that lease has
+  // ended and somebody else claims the run. Leases go by a connection of their
+  // own, so that no queue of other calls makes one late.
+
+  // Can other servers be on the database? Only then are leases needed.
+  [[nodiscard]] virtual bool shared() const = 0;
+  // Takes or renews it; false: somebody else has it.
+  virtual Result<bool> take_lease(std::string_view name, std::string_view holder, Duration time) = 0;
+  // Renews it, also after its time, as long as nobody else noticed; false: it is lost.
+  virtual Result<bool> renew_lease(std::string_view name, std::string_view holder, Duration time) = 0;
+  // Gives back a replica's leases, and its runs to whoever claims them.
+  virtual Result<> leave(std::string_view replica) = 0;
+  // Makes free runs this replica's, at most so many, oldest first; of replicas
+  // whose lease has ended nothing is left. Each gets a new version. How many?
+  virtual Result<int> claim_runs(std::string_view replica, int most) = 0;
+  virtual Result<std::vector<LiveRun>> live_runs() = 0;  // by id
 };
+
+inline std::string replica_lease(std::string_view replica) { return "replica/" + std::string(replica); }
 
 }  // namespace oddjob::store

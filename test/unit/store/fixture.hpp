@@ -1,4 +1,5 @@
-// A store on a file in a directory of its own, and the means to spoil it.
+// A store on a database of its own, and the means to spoil it. The same tests
+// are built twice: on SQLite, and with ODDJOB_STORE_ON_POSTGRESQL.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,6 +13,9 @@
 
 #include "core/words.hpp"
 #include "store/store.hpp"
+#ifdef ODDJOB_STORE_ON_POSTGRESQL
+#include "testing/postgresql.hpp"
+#endif
 
 namespace oddjob::store {
 
@@ -33,6 +37,12 @@ class TempDir {
   std::filesystem::path path_;
 };
 
+#ifdef ODDJOB_STORE_ON_POSTGRESQL
+// Another program with access to the database.
+using Raw = oddjob::testing::PgConnection;
+#define BYTES(hex) "'\\x" hex "'"
+#else
+#define BYTES(hex) "x'" hex "'"
 // Another program with access to the file.
 class Raw {
  public:
@@ -66,6 +76,7 @@ class Raw {
  private:
   sqlite3* db_ = nullptr;
 };
+#endif
 
 inline Run sample_run(std::string_view requester = "ann", std::string_view workload = "deploy/payments") {
   static std::int64_t tick = 1'790'000'000'000'000;
@@ -105,11 +116,19 @@ class StoreTest : public ::testing::Test {
   }
   [[nodiscard]] StoreOptions options() const {
     StoreOptions o;
-    o.url = "sqlite:" + path();
+    o.url = url();
     o.busy_timeout = std::chrono::milliseconds(50);
     return o;
   }
+#ifdef ODDJOB_STORE_ON_POSTGRESQL
+  // What Raw takes.
+  [[nodiscard]] std::string path() const { return database_; }
+  [[nodiscard]] std::string url() const { return database_; }
+  std::string database_ = oddjob::testing::Postgres::instance().fresh();
+#else
   [[nodiscard]] std::string path() const { return dir_.file("oddjob.db"); }
+  [[nodiscard]] std::string url() const { return "sqlite:" + path(); }
+#endif
   oddjob::Run create(oddjob::Run r) {
     auto c = store_->create_run(std::move(r), "", "", event("run.requested"));
     EXPECT_TRUE(c) << c.error().message;

@@ -118,13 +118,17 @@ TEST_F(LogTest, AHundredMegabytesGoInAndOutInBoundedTime) {
     at += static_cast<std::int64_t>(got->size());
   }
   EXPECT_EQ(at, 100LL << 20);
+#ifdef ODDJOB_STORE_ON_POSTGRESQL
+  EXPECT_LT(std::stoll(Raw(path()).one("SELECT pg_total_relation_size('log_chunks')")), 80LL << 20) << "compressed";
+#else
   EXPECT_LT(std::filesystem::file_size(path()), 60U << 20U) << "compressed";
+#endif
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(60));
 }
 
 TEST_F(LogTest, ADamagedChunkIsSaidNotShown) {
   ASSERT_TRUE(append(0, std::string(1000, 'x')));
-  EXPECT_EQ(Raw(path()).exec("UPDATE log_chunks SET data = x'00112233'"), "");
+  EXPECT_EQ(Raw(path()).exec("UPDATE log_chunks SET data = " BYTES("00112233")), "");
   EXPECT_EQ(store_->read_log(id_, 0, 10).error().code, "store.corrupt");
   EXPECT_EQ(Raw(path()).exec("UPDATE log_chunks SET length = 1000000000"), "");
   EXPECT_EQ(store_->read_log(id_, 0, 10).error().code, "store.corrupt");
