@@ -143,6 +143,8 @@ struct Server::Impl {
   Result<> assemble() {
     store::StoreOptions store_options;
     store_options.url = config.database_url;
+    store_options.password_file = config.database_password_file;
+    store_options.alone = true;
     store_options.busy_timeout = config.database_busy_timeout;
     OJ_TRY(store, store::Store::open(store_options));
 

@@ -20,13 +20,13 @@ class FailingStore final : public store::Store {
   std::atomic<bool> fail_writes = false;
 
   Result<Created> create_run(Run run, std::string_view key, std::string_view digest,
-                             AuditEvent event) override {
+                             AuditEvent event, store::Placement placement) override {
     if (fail_writes) return down();
-    return real->create_run(std::move(run), key, digest, std::move(event));
+    return real->create_run(std::move(run), key, digest, std::move(event), std::move(placement));
   }
-  Result<Run> update_run(Run run, std::vector<AuditEvent> events) override {
+  Result<Run> update_run(Run run, std::vector<AuditEvent> events, std::string_view owner) override {
     if (fail_writes) return down();
-    return real->update_run(std::move(run), std::move(events));
+    return real->update_run(std::move(run), std::move(events), owner);
   }
   Result<Run> get_run(std::string_view id) override { return real->get_run(id); }
   Result<store::RunPage> list_runs(const store::RunFilter& f, std::string_view cursor, int limit) override {
@@ -42,9 +42,9 @@ class FailingStore final : public store::Store {
     return real->list_audit(f, limit);
   }
   Result<store::AuditVerdict> verify_audit() override { return real->verify_audit(); }
-  Result<> append_log(std::string_view id, const store::LogChunk& chunk) override {
+  Result<> append_log(std::string_view id, const store::LogChunk& chunk, std::string_view owner) override {
     if (fail_writes) return down();
-    return real->append_log(id, chunk);
+    return real->append_log(id, chunk, owner);
   }
   Result<std::string> read_log(std::string_view id, std::int64_t offset, std::size_t max) override {
     return real->read_log(id, offset, max);
@@ -61,6 +61,20 @@ class FailingStore final : public store::Store {
   }
   Result<std::int64_t> audit_end() override { return real->audit_end(); }
   Result<> ping() override { return real->ping(); }
+  [[nodiscard]] bool shared() const override { return real->shared(); }
+  Result<bool> take_lease(std::string_view name, std::string_view holder, Duration time) override {
+    if (fail_writes) return down();
+    return real->take_lease(name, holder, time);
+  }
+  Result<bool> renew_lease(std::string_view name, std::string_view holder, Duration time) override {
+    if (fail_writes) return down();
+    return real->renew_lease(name, holder, time);
+  }
+  Result<> leave(std::string_view replica) override { return real->leave(replica); }
+  Result<int> claim_runs(std::string_view replica, int most) override {
+    return real->claim_runs(replica, most);
+  }
+  Result<std::vector<store::LiveRun>> live_runs() override { return real->live_runs(); }
 
  private:
   static std::unexpected<Error> down() {
