@@ -24,9 +24,9 @@ struct HookConfig {
 };
 
 struct ServerConfig {
-  std::string listen_address = "127.0.0.1";  // or unix:/path
-  int listen_port = 8080;                    // 0: any free one
-  std::string tls_cert_file, tls_key_file;   // both or none
+  std::string listen_address = "127.0.0.1";                       // or unix:/path
+  int listen_port = 8080;                                         // 0: any free one
+  std::string tls_cert_file, tls_key_file;                        // both or none
   std::string database_url = "sqlite:/var/lib/oddjob/oddjob.db";  // may hold a password
   std::string database_password_file;
   Duration database_busy_timeout = std::chrono::seconds(2);

@@ -13,7 +13,6 @@ constexpr std::size_t kPageRows = 1000;
 constexpr std::size_t kPageBytes = 4U << 20U;
 constexpr int kMaxList = 10'000;
 
-
 // A record as it lies in the table: `detail` may be anything by now.
 struct Row {
   long long seq = 0, time_us = 0;

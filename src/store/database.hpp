@@ -121,7 +121,7 @@ class Database {
   soci::session session_;
   Statements statements_;
   bool in_transaction_ = false;
-  bool repeat_ = false;  // the call that just failed did not happen, and may be repeated
+  bool repeat_ = false;        // the call that just failed did not happen, and may be repeated
   std::optional<Error> away_;  // why the last attempt to connect failed
   std::chrono::steady_clock::time_point away_since_{};
 };

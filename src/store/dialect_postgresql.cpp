@@ -67,7 +67,8 @@ std::string quoted(std::string_view value) {
 // stood still. Blank: the library says it, not the server; it may still call the
 // connection a good one.
 bool lost(std::string_view state) {
-  return trim(state).empty() || state == "25P03" || state.starts_with("08") || state == "57P01" || state == "57P02" || state == "57P03";
+  return trim(state).empty() || state == "25P03" || state.starts_with("08") || state == "57P01" ||
+         state == "57P02" || state == "57P03";
 }
 
 class PostgresqlDialect final : public Dialect {
@@ -221,13 +222,15 @@ Result<> PostgresqlDialect::connect(soci::session& session) {
   }
   const auto ms = std::to_string(std::max<long long>(1, busy_timeout_.count()));
   const auto longest = std::to_string(std::max<long long>(15'000, busy_timeout_.count() * 4));
-  for (const auto& sql : {std::string("SET client_encoding = 'UTF8'"), std::string("SET bytea_output = 'hex'"),
-                          std::string("SET client_min_messages = 'warning'"), "SET lock_timeout = " + ms,
-                          "SET statement_timeout = " + longest,
-                          "SET idle_in_transaction_session_timeout = " + std::to_string(kIdleInTransactionMs)})
+  for (const auto& sql :
+       {std::string("SET client_encoding = 'UTF8'"), std::string("SET bytea_output = 'hex'"),
+        std::string("SET client_min_messages = 'warning'"), "SET lock_timeout = " + ms,
+        "SET statement_timeout = " + longest,
+        "SET idle_in_transaction_session_timeout = " + std::to_string(kIdleInTransactionMs)})
     execute(session, sql);
   // A commit that returned is on the disk.
-  if (value_of(session, "SHOW synchronous_commit") == "off") execute(session, "SET synchronous_commit = 'on'");
+  if (value_of(session, "SHOW synchronous_commit") == "off")
+    execute(session, "SET synchronous_commit = 'on'");
   static std::once_flag told;
   if (value_of(session, "SHOW fsync") == "off")
     std::call_once(told, [this] {
@@ -275,9 +278,11 @@ Error PostgresqlDialect::error_of(const std::exception& e, soci::session& sessio
   if (state == "42501")
     return unavailable(name_ + " does not allow it: " + text, "docs/operations.md says what the role needs");
   if (state == "23505")
-    return Error{Errc::conflict, "store.conflict", "a record with that key exists already in " + name_, {}, 0};
+    return Error{
+        Errc::conflict, "store.conflict", "a record with that key exists already in " + name_, {}, 0};
   if (state.starts_with("XX"))
-    return Error{Errc::internal, "store.corrupt", name_ + " is damaged: " + text, "restore it from a backup", 0};
+    return Error{Errc::internal, "store.corrupt", name_ + " is damaged: " + text, "restore it from a backup",
+                 0};
   return Error{Errc::internal, "store.internal", name_ + " refused a statement: " + text, {}, 0};
 }
 
@@ -295,14 +300,15 @@ Result<std::unique_ptr<Dialect>> make_postgresql(const StoreOptions& options) {
   PQfreemem(problem);
   if (parsed == nullptr || options.url.find('\0') != std::string::npos) {
     PQconninfoFree(parsed);
-    return fail(Errc::invalid_argument, "store.bad_url", "the database URL cannot be read",
-                "use postgresql://user@host:5432/database?sslmode=verify-full; what is not a letter or a digit "
-                "in a password is written as %XX");
+    return fail(
+        Errc::invalid_argument, "store.bad_url", "the database URL cannot be read",
+        "use postgresql://user@host:5432/database?sslmode=verify-full; what is not a letter or a digit "
+        "in a password is written as %XX");
   }
-  PostgresqlDialect::Settings settings = {
-      {"application_name", "oddjobd"}, {"connect_timeout", "5"},     {"tcp_user_timeout", "10000"},
-      {"keepalives_idle", "10"},       {"keepalives_interval", "5"}, {"keepalives_count", "3"},
-      {"target_session_attrs", "read-write"}};
+  PostgresqlDialect::Settings settings = {{"application_name", "oddjobd"},       {"connect_timeout", "5"},
+                                          {"tcp_user_timeout", "10000"},         {"keepalives_idle", "10"},
+                                          {"keepalives_interval", "5"},          {"keepalives_count", "3"},
+                                          {"target_session_attrs", "read-write"}};
   for (const auto* o = parsed; o->keyword != nullptr; ++o) {
     if (o->val != nullptr && *o->val != '\0') settings[o->keyword] = o->val;
   }

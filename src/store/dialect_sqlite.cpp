@@ -131,7 +131,8 @@ class SqliteDialect final : public Dialect {
     if (lock_ >= 0) return {};
     const std::string name = path_ + "-server";
     lock_ = ::open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    if (lock_ < 0) return fail(unavailable("the file " + name + " cannot be opened: " + std::strerror(errno)));
+    if (lock_ < 0)
+      return fail(unavailable("the file " + name + " cannot be opened: " + std::strerror(errno)));
     if (::flock(lock_, LOCK_EX | LOCK_NB) == 0) return {};
     ::close(std::exchange(lock_, -1));
     return fail(Errc::failed_precondition, "store.in_use",

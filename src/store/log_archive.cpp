@@ -43,8 +43,11 @@ Error no_such_run(std::string_view id) {
 }
 
 Error not_owner(std::string_view id) {
-  return Error{Errc::conflict, "store.not_owner",
-               "run " + std::string(id) + " was taken over by another replica", {}, 0};
+  return Error{Errc::conflict,
+               "store.not_owner",
+               "run " + std::string(id) + " was taken over by another replica",
+               {},
+               0};
 }
 
 // The row stays locked to the end of the transaction, so that nobody claims the

@@ -96,8 +96,8 @@ class SqlStore final : public Store {
         logs_(*db_),
         leases_(apart_ ? *apart_ : *db_) {}
 
-  Result<Created> create_run(Run run, std::string_view key, std::string_view request_digest,
-                             AuditEvent event, Placement placement) override {
+  Result<Created> create_run(Run run, std::string_view key, std::string_view request_digest, AuditEvent event,
+                             Placement placement) override {
     run.version = 1;
     run.log_bytes = 0;
     if (event.run_id.empty()) event.run_id = run.id;
@@ -248,9 +248,7 @@ class SqlStore final : public Store {
   }
 
   Result<int> count_active(const WorkloadRef& w) override {
-    return db_->read("counting runs", [&]() -> Result<int> {
-      return static_cast<int>(active_on(w));
-    });
+    return db_->read("counting runs", [&]() -> Result<int> { return static_cast<int>(active_on(w)); });
   }
 
   Result<AuditEvent> append_audit(AuditEvent e) override {

@@ -56,9 +56,9 @@ struct RunPage {
 
 // Whose a new run is, and what must hold at the moment it is recorded.
 struct Placement {
-  std::string owner;                     // a replica; empty: nobody's yet
-  std::optional<int> max_active;         // of all runs: "store.too_many_active" (rate_limited)
-  std::optional<int> max_on_workload;    // "store.workload_busy" (failed_precondition)
+  std::string owner;                   // a replica; empty: nobody's yet
+  std::optional<int> max_active;       // of all runs: "store.too_many_active" (rate_limited)
+  std::optional<int> max_on_workload;  // "store.workload_busy" (failed_precondition)
 };
 // A run that has not ended, in few words.
 struct LiveRun {

@@ -5,7 +5,8 @@ namespace oddjob::server::config {
 Keys database_keys() {
   using C = ServerConfig;
   return {
-      {"database.url", "sqlite:/path/to/oddjob.db, or postgresql://user@host:5432/database?sslmode=verify-full",
+      {"database.url",
+       "sqlite:/path/to/oddjob.db, or postgresql://user@host:5432/database?sslmode=verify-full",
        text(&C::database_url)},
       {"database.passwordFile", "file of PostgreSQL's password", text(&C::database_password_file)},
       {"database.busyTimeout", "how long to wait for a locked database", duration(&C::database_busy_timeout)},

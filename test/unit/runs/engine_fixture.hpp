@@ -19,8 +19,8 @@ class FailingStore final : public store::Store {
   store::Store* real = nullptr;
   std::atomic<bool> fail_writes = false;
 
-  Result<Created> create_run(Run run, std::string_view key, std::string_view digest,
-                             AuditEvent event, store::Placement placement) override {
+  Result<Created> create_run(Run run, std::string_view key, std::string_view digest, AuditEvent event,
+                             store::Placement placement) override {
     if (fail_writes) return down();
     return real->create_run(std::move(run), key, digest, std::move(event), std::move(placement));
   }

@@ -22,7 +22,8 @@ class AuditTest : public StoreTest {
   void attack(const std::string& sql) {
     Raw raw(path());
 #ifdef ODDJOB_STORE_ON_POSTGRESQL
-    ASSERT_EQ(raw.exec("ALTER TABLE audit DISABLE TRIGGER ALL; ALTER TABLE audit_head DISABLE TRIGGER ALL"), "");
+    ASSERT_EQ(raw.exec("ALTER TABLE audit DISABLE TRIGGER ALL; ALTER TABLE audit_head DISABLE TRIGGER ALL"),
+              "");
 #else
     ASSERT_EQ(raw.exec("DROP TRIGGER audit_no_update; DROP TRIGGER audit_no_delete;"
                        "DROP TRIGGER audit_head_no_delete"),

@@ -73,7 +73,8 @@ TEST_F(LeaseTest, RunsOfTheDeadAreClaimedOldestFirstAndOnce) {
   EXPECT_EQ(owner_of(first.id), "b");
   EXPECT_EQ(owner_of(third.id), "c");
   EXPECT_EQ(store_->get_run(first.id)->version, 2);
-  EXPECT_FALSE(store_->renew_lease(replica_lease("a"), "a", minutes(1)).value()) << "it learns that it is dead";
+  EXPECT_FALSE(store_->renew_lease(replica_lease("a"), "a", minutes(1)).value())
+      << "it learns that it is dead";
 }
 
 TEST_F(LeaseTest, WhoLostARunChangesNothingOfItAnyMore) {

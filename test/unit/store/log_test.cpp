@@ -119,7 +119,8 @@ TEST_F(LogTest, AHundredMegabytesGoInAndOutInBoundedTime) {
   }
   EXPECT_EQ(at, 100LL << 20);
 #ifdef ODDJOB_STORE_ON_POSTGRESQL
-  EXPECT_LT(std::stoll(Raw(path()).one("SELECT pg_total_relation_size('log_chunks')")), 80LL << 20) << "compressed";
+  EXPECT_LT(std::stoll(Raw(path()).one("SELECT pg_total_relation_size('log_chunks')")), 80LL << 20)
+      << "compressed";
 #else
   EXPECT_LT(std::filesystem::file_size(path()), 60U << 20U) << "compressed";
 #endif

@@ -75,7 +75,10 @@ class Cutter {
         const auto n = ::read(client, buffer, sizeof buffer);
         if (n <= 0) break;
         // As a message of its own: isolation levels are "committed" too.
-        const bool commit = std::string_view(buffer, static_cast<std::size_t>(n)).ends_with("\x0b" "COMMIT\0"sv);
+        const bool commit = std::string_view(buffer, static_cast<std::size_t>(n))
+                                .ends_with(
+                                    "\x0b"
+                                    "COMMIT\0"sv);
         if (commit && cut == When::before_commit) {
           cut = When::never;
           ++cuts;
