@@ -19,7 +19,10 @@ LINES = 400
 def limited(own_server):
     own_server.config["limits"] = {"requestsPerMinute": 60, "runsPerMinute": 5, "unauthenticatedPerMinute": 10,
                                    "activeRunsPerSubject": 2}
-    return own_server.start()
+    own_server.start()
+    # Without the API's own client, which waits for that by itself.
+    eventually(lambda: own_server.api(None).get("/readyz")[0] == 200, "the server has the cluster in view", 60)
+    return own_server
 
 
 def ask(server, token, path="/api/v1/whoami"):
