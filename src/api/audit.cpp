@@ -4,6 +4,7 @@
 #include "api/answers.hpp"
 #include "api/exchange.hpp"
 #include "api/parameters.hpp"
+#include "audit/exporter.hpp"
 #include "core/audit.hpp"
 
 namespace oddjob::api {
@@ -122,6 +123,21 @@ net::Task<Answer> verify_audit(Exchange& x) {
     body["problem"] = v.problem;
   }
   co_return json_response(200, body);
+}
+
+// Says what the whole audit is now, so that a copy made later can be held to it.
+net::Task<Answer> audit_checkpoint(Exchange& x) {
+  OJ_CO_CHECK(check_query(x.request.query, {}));
+  OJ_CO_CHECK(must_see_all(x.caller.subject));
+  const auto* signer = x.services.options.checkpoint_signer;
+  if (signer == nullptr)
+    co_return fail(Errc::not_found, "audit.no_checkpoints", "this server signs no checkpoints of its audit",
+                   "it needs audit.checkpointKeyFile in its configuration");
+  auto sign = [&x, signer] {
+    return audit::signed_checkpoint(x.services.store, *signer, std::nullopt, system_clock().now());
+  };
+  OJ_CO_TRY(auto note, co_await x.services.db.offload(sign));
+  co_return text_response(200, std::move(note));
 }
 
 }  // namespace oddjob::api

@@ -65,6 +65,7 @@ net::Task<Answer> get_template(Exchange& x);
 net::Task<Answer> list_audit(Exchange& x);
 net::Task<Answer> export_audit(Exchange& x);
 net::Task<Answer> verify_audit(Exchange& x);
+net::Task<Answer> audit_checkpoint(Exchange& x);
 net::Task<Answer> get_version(Exchange& x);
 net::Task<Answer> get_whoami(Exchange& x);
 net::Task<Answer> get_openapi(Exchange& x);

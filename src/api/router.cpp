@@ -22,6 +22,7 @@ constexpr std::array kRoutes = {
     Route{"GET", "/api/v1/audit", &list_audit},
     Route{"GET", "/api/v1/audit/export", &export_audit, Access::identity, Kind::stream},
     Route{"GET", "/api/v1/audit/verify", &verify_audit},
+    Route{"GET", "/api/v1/audit/checkpoint", &audit_checkpoint},
     Route{"GET", "/api/v1/whoami", &get_whoami},
     Route{"GET", "/api/v1/version", &get_version, Access::open},
     Route{"GET", "/api/v1/openapi.json", &get_openapi, Access::open},

@@ -10,10 +10,12 @@
 
 #include "core/digest.hpp"
 #include "core/text.hpp"
+#include "fs/files.hpp"
 
 namespace oddjob::cli {
 namespace {
 
+constexpr std::size_t kMaxCheckpoint = 64U << 10U;
 constexpr std::size_t kMaxLine = 4U << 20U;  // a record's detail has at most 1 MiB
 
 std::unexpected<Error> unwritable(const std::string& path, int error) {
@@ -56,7 +58,7 @@ Result<> ChainReader::line(std::string_view text) {
   record->get_object().erase("hash");
   if (sha256_hex(canonical_json(*record)) != hash) return broken("was altered");
   head_ = hash;
-  ++records_;
+  if (++records_ == remembered_) hash_at_ = head_;
   return {};
 }
 
@@ -67,6 +69,29 @@ Result<> ChainReader::finish(bool is_export) {
         fmt::format("the export ends early, after record {}: it lacks the record of the export itself",
                     records_),
         "ask for it again");
+  return {};
+}
+
+Result<std::optional<Checkpoint>> read_checkpoint(const CheckpointFiles& files) {
+  if (files.note.empty() != files.public_key.empty())
+    return fail(
+        Errc::invalid_argument, "cli.usage",
+        "--checkpoint and --public-key go together: a checkpoint counts only with the key that signed it");
+  if (files.note.empty()) return std::nullopt;
+  OJ_TRY(const auto note, fs::read_file(files.note, kMaxCheckpoint, "file.unreadable"));
+  OJ_TRY(const auto key, fs::read_file(files.public_key, kMaxCheckpoint, "file.unreadable"));
+  OJ_TRY(auto checkpoint, open_checkpoint(note, key));
+  return checkpoint;
+}
+
+Result<> hold_to(const Checkpoint& c, std::string_view hash) {
+  const auto rewritten = [&](std::string_view what) {
+    return fail(Errc::failed_precondition, "cli.audit_rewritten",
+                fmt::format("{}, which the checkpoint of {} says there was", what, format_time(c.time)));
+  };
+  if (c.records == 0) return {};
+  if (hash.empty()) return rewritten(fmt::format("there is no record {}", c.records));
+  if (hash != c.hash) return rewritten(fmt::format("record {} or one before it is not the one", c.records));
   return {};
 }
 

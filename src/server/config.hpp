@@ -56,6 +56,9 @@ struct ServerConfig {
   std::string images_docker_config_file, images_ca_file, images_layout_directory;
   std::vector<std::string> images_layouts;  // REPOSITORY=FOLDER
   std::vector<std::string> images_plain_http_registries, images_insecure_tls_registries;
+  // Copies of the audit elsewhere, and its signed checkpoints.
+  std::string audit_file, audit_syslog, audit_syslog_ca_file;
+  std::string audit_checkpoint_key_file, audit_checkpoint_name = "oddjob";
   std::string log_level = "info";   // trace debug info warn error
   std::string log_format = "text";  // text json
 };

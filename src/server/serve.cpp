@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "api/api.hpp"
+#include "audit/exporter.hpp"
 #include "core/text.hpp"
 #include "fs/files.hpp"
 #include "hooks/deliverer.hpp"
@@ -80,6 +81,8 @@ struct Server::Impl {
   std::unique_ptr<store::Store> store;
   std::unique_ptr<kube::Client> client;
   std::unique_ptr<hooks::Deliverer> hooks;
+  std::optional<CheckpointSigner> signer;  // none: no checkpoints
+  std::unique_ptr<audit::Exporter> copies;
   std::unique_ptr<runs::Engine> engine;
   std::unique_ptr<runs::WorkloadImages> workload_images;
   std::unique_ptr<image::Service> images;  // null: none are indexed
@@ -140,6 +143,27 @@ struct Server::Impl {
     return out;
   }
 
+  Result<> assemble_copies() {
+    if (!config.audit_checkpoint_key_file.empty()) {
+      const auto& path = config.audit_checkpoint_key_file;
+      OJ_TRY(const auto pem, fs::read_file(path, kMaxPem, "config.secret_unreadable"));
+      OJ_TRY(signer, CheckpointSigner::from_pem(pem, config.audit_checkpoint_name, path));
+    }
+    std::vector<std::unique_ptr<audit::Sink>> sinks;
+    if (!config.audit_file.empty()) sinks.push_back(audit::make_file_sink(config.audit_file));
+    if (!config.audit_syslog.empty()) {
+      OJ_TRY(auto target, audit::parse_syslog_address(config.audit_syslog));
+      if (!config.audit_syslog_ca_file.empty()) {
+        OJ_TRY(target.ca_pem, fs::read_file(config.audit_syslog_ca_file, kMaxPem, "config.tls_unreadable"));
+      }
+      sinks.push_back(audit::make_syslog_sink(std::move(target)));
+    }
+    audit::ExporterOptions options;
+    options.signer = signer ? &*signer : nullptr;
+    copies = std::make_unique<audit::Exporter>(loop, *store, db, std::move(sinks), options);
+    return {};
+  }
+
   Result<> assemble() {
     store::StoreOptions store_options;
     store_options.url = config.database_url;
@@ -154,7 +178,11 @@ struct Server::Impl {
     engine_options.namespaces = config.namespaces;
     OJ_TRY(auto told, hook_list());
     hooks = std::make_unique<hooks::Deliverer>(loop, *store, db, std::move(told));
-    engine_options.on_record = [this] { hooks->poke(); };
+    OJ_CHECK(assemble_copies());
+    engine_options.on_record = [this] {
+      hooks->poke();
+      copies->poke();
+    };
     engine_options.defer_pending = config.pending_jobs == "deferred";
     engine_options.known = [this](const Subject& s) {
       return authenticator ? authenticator->known(s) : std::optional(s);
@@ -176,6 +204,7 @@ struct Server::Impl {
     api_options.figures = [this] { return figures(); };
     OJ_CHECK(assemble_images());
     api_options.images = images.get();
+    api_options.checkpoint_signer = signer ? &*signer : nullptr;
     api_options.workload_images = workload_images.get();
     api = std::make_unique<api::Api>(*engine, *store, db, *authenticator, std::move(api_options));
 
@@ -183,6 +212,7 @@ struct Server::Impl {
     reloader = std::make_unique<Reloader>(config, config_file,
                                           [this](const ServerConfig& next) { return take(next); });
     hooks->start();
+    copies->start();
     http = std::make_unique<net::HttpServer>(
         loop, std::move(options),
         [this](const net::ServerRequest& request, net::ResponseWriter& out) {
@@ -206,10 +236,18 @@ struct Server::Impl {
 
   [[nodiscard]] std::vector<api::Figure> figures() const {
     const auto since = reloader->success_time().time_since_epoch();
-    return {{"oddjob_config_last_reload_successful", "1 if the configuration could be read the last time.",
-             reloader->successful() ? 1.0 : 0.0},
-            {"oddjob_config_last_reload_success_timestamp_seconds",
-             "When the configuration was taken up last.", std::chrono::duration<double>(since).count()}};
+    std::vector<api::Figure> out{
+        {"oddjob_config_last_reload_successful", "1 if the configuration could be read the last time.",
+         reloader->successful() ? 1.0 : 0.0},
+        {"oddjob_config_last_reload_success_timestamp_seconds", "When the configuration was taken up last.",
+         std::chrono::duration<double>(since).count()}};
+    for (const auto& copy : copies->states()) {
+      out.push_back({fmt::format("oddjob_audit_{}_record", copy.name),
+                     "The last audit record that this copy has.", static_cast<double>(copy.place)});
+      out.push_back({fmt::format("oddjob_audit_{}_failing", copy.name),
+                     "1 while this copy takes no records.", copy.failing ? 1.0 : 0.0});
+    }
+    return out;
   }
 
   // A renewed certificate is served without a restart. One that cannot be used,
@@ -320,6 +358,7 @@ net::Task<> Server::stop() {
   if (impl_->images) co_await impl_->images->stop();
   co_await impl_->engine->stop();
   co_await impl_->hooks->stop();
+  co_await impl_->copies->stop();
   const auto deadline = std::chrono::steady_clock::now() + kConnectRetry * 2;
   while (!(impl_->connect_ended && impl_->following_ended && !impl_->looking_ahead) &&
          std::chrono::steady_clock::now() < deadline) {

@@ -20,6 +20,7 @@ constexpr int kBroken = 1;
 
 struct AuditFlags {
   std::string run, actor, type, file;
+  CheckpointFiles checkpoint;
   int limit = 100;
 };
 
@@ -103,46 +104,77 @@ net::Task<Result<int>> export_all(ApiClient& api, const AuditFlags& flags) {
   co_return 0;
 }
 
+std::string held_words(const std::optional<Checkpoint>& c) {
+  return c ? fmt::format("It holds what the checkpoint of {} by {} says: record {} has its hash.\n",
+                         format_time(c->time), c->origin, c->records)
+           : std::string();
+}
+
 // What was exported, without asking any server.
-Result<int> verify_file(const Invocation& invocation, const std::string& path) {
+Result<int> verify_file(const Invocation& invocation, const std::string& path, const CheckpointFiles& files) {
+  OJ_TRY(const auto checkpoint, read_checkpoint(files));
   std::ifstream in(path == "-" ? "/dev/stdin" : path, std::ios::binary);
   if (!in) return fail(Errc::invalid_argument, "cli.file_unreadable", fmt::format("cannot read {}", path));
   ChainReader chain;
+  if (checkpoint) chain.remember(checkpoint->records);
   Result<> checked;
   std::vector<char> piece(64U << 10U);
   while (checked && (in.read(piece.data(), static_cast<std::streamsize>(piece.size())), in.gcount() > 0))
     checked = chain.feed({piece.data(), static_cast<std::size_t>(in.gcount())});
   if (checked) checked = chain.finish(false);
+  const bool whole = checked.has_value();
+  if (checked && checkpoint) checked = hold_to(*checkpoint, chain.hash_at());
   const auto format = invocation.format();
   if (format == Format::json || format == Format::yaml) {
     json::object verdict{{"ok", checked.has_value()}, {"events", chain.records()}, {"head", chain.head()}};
     if (!checked) {
-      verdict["badSeq"] = chain.records() + 1;
+      verdict["badSeq"] = whole ? checkpoint->records : chain.records() + 1;
       verdict["problem"] = checked.error().message;
     }
     print_value(verdict, format);
   } else if (checked) {
-    write_out(fmt::format("The audit is whole: {} records, head {}\n", chain.records(), chain.head()));
+    write_out(fmt::format("The audit is whole: {} records, head {}\n{}", chain.records(), chain.head(),
+                          held_words(checkpoint)));
   } else {
     write_err(fmt::format("The audit is BROKEN: {}\n", printable(checked.error().message, 500)));
   }
   return checked ? 0 : kBroken;
 }
 
-net::Task<Result<int>> verify(ApiClient& api, const Invocation& invocation) {
-  OJ_CO_TRY(const auto verdict, co_await api.call("GET", "/api/v1/audit/verify"));
+net::Task<Result<int>> verify(ApiClient& api, const Invocation& invocation, const CheckpointFiles& files) {
+  OJ_CO_TRY(const auto checkpoint, read_checkpoint(files));
+  OJ_CO_TRY(auto verdict, co_await api.call("GET", "/api/v1/audit/verify"));
+  if (checkpoint && checkpoint->records > 0 && get_bool(verdict, {"ok"})) {
+    const auto path = fmt::format("/api/v1/audit?afterSeq={}&limit=1", checkpoint->records - 1);
+    OJ_CO_TRY(const auto page, co_await api.call("GET", path));
+    const auto* items = find_array(page, {"items"});
+    const auto hash =
+        items == nullptr || items->empty() ? std::string_view() : get_string(items->front(), {"hash"});
+    if (const auto held = hold_to(*checkpoint, hash); !held) {
+      verdict.get_object()["ok"] = false;
+      verdict.get_object()["badSeq"] = checkpoint->records;
+      verdict.get_object()["problem"] = held.error().message;
+    }
+  }
   const bool ok = get_bool(verdict, {"ok"});
   const auto format = invocation.format();
   if (format == Format::json || format == Format::yaml) {
     print_value(verdict, format);
   } else if (ok) {
-    write_out(fmt::format("The audit is whole: {} records, head {}\n",
-                          get_int(verdict, {"events"}).value_or(0), get_string(verdict, {"head"})));
+    write_out(fmt::format("The audit is whole: {} records, head {}\n{}",
+                          get_int(verdict, {"events"}).value_or(0), get_string(verdict, {"head"}),
+                          held_words(checkpoint)));
   } else {
     write_err(fmt::format("The audit is BROKEN at record {}: {}\n", get_int(verdict, {"badSeq"}).value_or(0),
                           printable(get_string(verdict, {"problem"}), 500)));
   }
   co_return ok ? 0 : kBroken;
+}
+
+net::Task<Result<int>> print_checkpoint(ApiClient& api) {
+  OJ_CO_TRY(const auto answer, co_await api.fetch("GET", "/api/v1/audit/checkpoint"));
+  write_out(answer.body);
+  co_return 0;
 }
 
 }  // namespace
@@ -175,6 +207,12 @@ void add_audit(CLI::App& app, Invocation& invocation) {
   exporting->add_option("file", flags->file, "Where to (default: standard output)");
   exporting->callback(action(
       [](ApiClient& api, const Invocation& /*i*/, const AuditFlags& f) { return export_all(api, f); }));
+  auto* marking =
+      audit->add_subcommand("checkpoint", "Print the server's signed word on what the chain is now")
+          ->fallthrough();
+  marking->callback(action([](ApiClient& api, const Invocation& /*i*/, const AuditFlags& /*f*/) {
+    return print_checkpoint(api);
+  }));
   auto* verifying =
       audit
           ->add_subcommand("verify",
@@ -182,13 +220,16 @@ void add_audit(CLI::App& app, Invocation& invocation) {
           ->fallthrough();
   verifying->add_option("file", flags->file,
                         "An exported chain to check instead of the server's (- is standard input)");
+  verifying->add_option("--checkpoint", flags->checkpoint.note,
+                        "A checkpoint kept from earlier, which the chain must still hold");
+  verifying->add_option("--public-key", flags->checkpoint.public_key, "The key that signed it (PEM)");
   verifying->callback(
-      [&invocation, flags, ask = action([](ApiClient& api, const Invocation& i, const AuditFlags& /*f*/) {
-                             return verify(api, i);
+      [&invocation, flags, ask = action([](ApiClient& api, const Invocation& i, const AuditFlags& f) {
+                             return verify(api, i, f.checkpoint);
                            })] {
         if (flags->file.empty()) return ask();
         invocation.action = [flags](Invocation& i) {
-          const auto code = verify_file(i, flags->file);
+          const auto code = verify_file(i, flags->file, flags->checkpoint);
           if (code) return *code;
           print_error(code.error());
           return kOwnFailure;

@@ -31,6 +31,7 @@ Keys runs_keys();
 Keys hooks_keys();
 Keys limits_keys();
 Keys images_keys();
+Keys audit_keys();
 Keys log_keys();
 
 // All of them, in the order of the documentation. Made once.
