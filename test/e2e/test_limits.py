@@ -4,7 +4,6 @@ import concurrent.futures
 import json
 import re
 import subprocess
-import time
 import urllib.error
 import urllib.request
 
@@ -97,16 +96,16 @@ def test_runs_are_counted_for_each_subject(limited):
     status, problem, _ = api.post("/api/v1/runs", body)
     assert status == 429 and problem["code"] == "runs.busy_subject", problem
     assert "limits.activeRunsPerSubject" in problem["detail"] and "2 runs" in problem["detail"]
-    answers = [api.post("/api/v1/runs", body) for _ in range(4)]
-    assert answers[-1][0] == 429 and answers[-1][1]["code"] == "limits.runs", answers
-    assert "limits.runsPerMinute is 5" in answers[-1][1]["detail"]
+    # One comes back every 12 s, so that even a slow machine runs out of them.
+    codes = [(answer[0], answer[1].get("code"), answer[1].get("detail")) for answer in
+             (api.post("/api/v1/runs", body) for _ in range(12))]
+    assert {c[0] for c in codes} == {429}, codes
+    assert any(code == "limits.runs" and "limits.runsPerMinute is 5" in detail for _, code, detail in codes), codes
     # What ends makes room, for whoever has requests left.
     for run_id in ids:
         assert api.post(f"/api/v1/runs/{run_id}/cancel", {})[0] == 200
-    begin = time.monotonic()
-    done = server.oddjob("ann", "run", "deploy/payments", "--", "true")
+    done = server.oddjob("ann", "run", "deploy/payments", "--", "true", extra={"ODDJOB_SUBMIT_DEADLINE": "2m"})
     assert done.code == 0, done
-    assert time.monotonic() - begin < 90
 
 
 def test_the_alerts_know_of_it():
