@@ -5,8 +5,10 @@
 #include <spdlog/spdlog.h>
 
 #include "api/answers.hpp"
+#include "api/discovery.hpp"
 #include "api/exchange.hpp"
 #include "api/router.hpp"
+#include "core/aggregation.hpp"
 #include "core/digest.hpp"
 #include "core/text.hpp"
 
@@ -63,10 +65,23 @@ struct Api::Impl {
     return fail(std::move(e));
   }
 
+  // Below /apis the front proxy says who is calling, and nothing else counts.
+  net::Task<Result<Subject>> subject_of(Exchange& x) {
+    if (!x.aggregated) return services.auth.authenticate(x.request.headers.get("Authorization"));
+    return by_front_proxy(x);
+  }
+  net::Task<Result<Subject>> by_front_proxy(Exchange& x) {
+    auto asking = services.options.front_proxy->authenticate(x.request.unverified_client_chain_pem,
+                                                             x.request.headers);
+    OJ_CO_TRY(auto subject, co_await std::move(asking));
+    co_return services.auth.admit(std::move(subject));
+  }
+
   // What fails here is charged to the address: who can show who they are is never
   // refused for what others behind the same proxy do.
   net::Task<Result<>> identify(Exchange& x) {
-    auto subject = co_await services.auth.authenticate(x.request.headers.get("Authorization"));
+    auto asking = subject_of(x);
+    auto subject = co_await std::move(asking);
     if (!subject) {
       if (subject.error().kind == Errc::unauthenticated) {
         const Limit strangers{services.strangers, "unauthenticated", "unauthenticatedPerMinute",
@@ -82,19 +97,20 @@ struct Api::Impl {
   }
 
   net::Task<Answer> run(const Route& route, Exchange& x) {
-    if (route.access == Access::open && route.kind != Kind::probe) {
+    if (!x.aggregated && route.access == Access::open && route.kind != Kind::probe) {
       const Limit strangers{services.strangers, "unauthenticated", "unauthenticatedPerMinute",
                             "requests without an identity from this address"};
       OJ_CO_CHECK(charge(strangers, host_of(x.request.peer)));
     }
-    if (route.access == Access::identity) {
+    if (x.aggregated || route.access == Access::identity) {
       OJ_CO_CHECK(co_await identify(x));
       if (route.handler == &create_run) {
         const Limit runs{services.runs, "runs", "runsPerMinute", "runs asked for"};
         OJ_CO_CHECK(charge(runs, x.caller.subject.user));
       }
       x.caller.channel = channel_of(x.request.headers);
-      x.caller.from = x.request.peer;
+      x.caller.from = x.aggregated ? auth::forwarded_from(x.request.headers) : std::string();
+      if (x.caller.from.empty()) x.caller.from = x.request.peer;
     }
     co_return co_await route.handler(x);
   }
@@ -140,11 +156,16 @@ void Api::set_limits(const ApiLimits& limits) {
 net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& out) {
   const auto begin = std::chrono::steady_clock::now();
   Services& services = impl_->services;
-  Match m = match(request.method, request.path);
-  Exchange x{services, request, out, {}, std::move(m.parameter), 0};
+  const bool aggregating = services.options.front_proxy != nullptr;
+  const auto behind = aggregating ? from_aggregated(request.path) : std::nullopt;
+  Match m = match(request.method, behind ? *behind : request.path);
+  Exchange x{services, request, out, {}, std::move(m.parameter), behind.has_value(), 0};
 
   std::optional<net::ServerResponse> response;
-  if (m.route != nullptr) {
+  if (aggregating && !behind) response = discovery(request);
+  if (response) {
+    // Kubernetes' own questions, which need no identity.
+  } else if (m.route != nullptr) {
     auto answer = co_await impl_->run_safely(*m.route, x);
     if (answer) {
       response = std::move(*answer);
@@ -165,10 +186,12 @@ net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& 
 
   const auto took = std::chrono::steady_clock::now() - begin;
   const std::string_view route = m.route != nullptr ? m.route->pattern : "none";
+  // The API server asks every few seconds whether we are there.
+  const bool asked_by_machine = m.route == nullptr && x.status == 200;
   // Methods of unknown routes are not labels: anybody could make any number.
   services.metrics.request(route, m.route != nullptr ? m.route->method : "other", x.status);
   if (m.route == nullptr || m.route->kind != Kind::stream) services.metrics.duration(route, took);
-  const bool quiet = m.route != nullptr && m.route->kind == Kind::probe && x.status < 400;
+  const bool quiet = asked_by_machine || (m.route != nullptr && m.route->kind == Kind::probe && x.status < 400);
   // The path without its query: what is asked for may be private.
   spdlog::log(quiet ? spdlog::level::debug : spdlog::level::info, "{} {} {} {} {:.1f} ms from {}",
               printable(request.method, 32), printable(request.path, 256), x.status,

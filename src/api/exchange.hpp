@@ -41,6 +41,7 @@ struct Exchange {
   net::ResponseWriter& out;
   runs::Caller caller;    // empty on open routes
   std::string parameter;  // of the path; several are joined by '/'
+  bool aggregated = false;  // asked for below /apis: only the API server's front proxy may
   int status = 0;         // set by handlers that answer through `out` themselves
 };
 

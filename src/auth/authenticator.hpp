@@ -45,6 +45,9 @@ class Authenticator {
   // "auth.missing", "auth.malformed", "auth.unknown_token"; kind unavailable:
   // "auth.review_failed". No message holds the token.
   net::Task<Result<Subject>> authenticate(std::string_view authorization);
+  // The roles of a subject that others have authenticated (the front proxy), who
+  // is known() from then on, like one who came with a token.
+  Subject admit(Subject subject);
   void replace_static_tokens(std::vector<StaticToken> tokens);  // on reload
   void replace_roles(std::vector<std::string> admin_teams, std::vector<std::string> auditor_teams);
   // What is known now of a subject that was identified earlier: for one with a

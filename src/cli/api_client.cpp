@@ -4,9 +4,11 @@
 
 #include <charconv>
 
+#include "core/aggregation.hpp"
 #include "core/text.hpp"
 #include "fs/files.hpp"
 #include "kube/config.hpp"
+#include "kube/status.hpp"
 
 namespace oddjob::cli {
 namespace {
@@ -88,12 +90,44 @@ Error error_of_answer(const net::HttpResponse& answer) {
   return e;
 }
 
+Error error_by_way_of(const std::string& cluster, std::string_view method, std::string_view target,
+                      const net::HttpResponse& answer) {
+  // OddJob's own words pass through the API server as they are.
+  if (answer.headers.get("Content-Type").starts_with("application/problem+json")) return error_of_answer(answer);
+  const auto path = target.substr(0, target.find('?'));
+  Error e =
+      kube::error_from_answer(fmt::format("{} {}", method, path), answer.status, answer.headers, answer.body);
+  if (answer.status == 401) {
+    e.hint = "`kubectl auth whoami` with the same kubeconfig says more";
+  } else if (answer.status == 403) {
+    e.hint = "the API server asks for permission before OddJob is asked: ClusterRole oddjob-user, bound to you";
+  } else if (answer.status == 404) {
+    e.code = "cli.not_served";
+    e.message = fmt::format("the cluster at {} does not serve OddJob: there is no {}/{} in it", cluster,
+                            kAggregatedGroup, kAggregatedVersion);
+    e.hint = "OddJob is to be installed there with apiService.enabled=true; or go straight to a server with --server";
+  } else if (answer.status >= 502 && answer.status <= 504) {
+    e.kind = Errc::unavailable;
+    e.code = "cli.not_reached";
+    e.message = fmt::format("the API server at {} does not reach OddJob: {}", cluster,
+                            printable(trim(answer.body), 200));
+    e.hint = fmt::format("`kubectl get apiservices {}.{}` says why", kAggregatedVersion, kAggregatedGroup);
+  }
+  return e;
+}
+
 ApiClient::ApiClient(net::Loop& loop, std::string server, std::string authorization,
                      net::HttpClientOptions options)
-    : server_(std::move(server)), authorization_(std::move(authorization)), http_(loop, std::move(options)) {}
+    : server_(std::move(server)),
+      authorization_(std::move(authorization)),
+      http_(std::make_unique<net::HttpClient>(loop, std::move(options))) {}
+ApiClient::ApiClient(net::Loop& loop, kube::Config cluster)
+    : server_(cluster.server),
+      passage_(std::make_unique<kube::Passage>(loop, std::move(cluster), "oddjob/" ODDJOB_VERSION)) {}
 
 Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settings& settings,
                                                    const Environment& environment) {
+  if (settings.cluster) return std::unique_ptr<ApiClient>(new ApiClient(loop, *settings.cluster));
   OJ_TRY(const auto url, net::parse_url(settings.server));
   net::HttpClientOptions options;
   options.user_agent = "oddjob/" ODDJOB_VERSION;
@@ -113,10 +147,15 @@ Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settin
 net::HttpRequest ApiClient::request(std::string method, std::string path, net::Headers headers) const {
   net::HttpRequest r;
   r.method = std::move(method);
-  r.url = server_ + path;
+  r.url = passage_ ? to_aggregated(path) : server_ + path;
   r.headers = std::move(headers);
-  r.headers.set("Authorization", authorization_);
+  if (!passage_) r.headers.set("Authorization", authorization_);
   return r;
+}
+
+Error ApiClient::error_of(std::string_view method, std::string_view target,
+                          const net::HttpResponse& answer) const {
+  return passage_ ? error_by_way_of(server_, method, target, answer) : error_of_answer(answer);
 }
 
 net::Task<Result<net::HttpResponse>> ApiClient::fetch(std::string method, std::string path, std::string body,
@@ -124,12 +163,14 @@ net::Task<Result<net::HttpResponse>> ApiClient::fetch(std::string method, std::s
   const bool harmless = method == "GET";
   auto r = request(std::move(method), std::move(path), std::move(headers));
   r.body = std::move(body);
+  const auto asked = std::make_pair(r.method, r.url);
   auto left = kLongestWait;
   for (;;) {
     auto once = r;
-    OJ_CO_TRY(auto answer, co_await http_.fetch(std::move(once)));
+    auto asking = passage_ ? passage_->fetch(std::move(once)) : http_->fetch(std::move(once));
+    OJ_CO_TRY(auto answer, co_await std::move(asking));
     if (answer.status < 400) co_return answer;
-    auto e = error_of_answer(answer);
+    auto e = error_of(asked.first, asked.second, answer);
     const Duration wait = std::chrono::seconds(e.retry_after_seconds);
     if (!harmless || e.kind != Errc::rate_limited || wait <= Duration::zero() || wait > left)
       co_return fail(std::move(e));
@@ -154,7 +195,9 @@ net::Task<Result<net::HttpStream>> ApiClient::open(std::string path, net::Header
                                                    Duration idle_timeout) {
   auto r = request("GET", std::move(path), std::move(headers));
   r.idle_timeout = idle_timeout;
-  OJ_CO_TRY(auto stream, co_await http_.open(std::move(r)));
+  const auto target = r.url;
+  auto opening = passage_ ? passage_->open(std::move(r)) : http_->open(std::move(r));
+  OJ_CO_TRY(auto stream, co_await std::move(opening));
   if (stream.status() == 200) co_return std::move(stream);
   net::HttpResponse answer;
   answer.status = stream.status();
@@ -164,7 +207,7 @@ net::Task<Result<net::HttpStream>> ApiClient::open(std::string path, net::Header
     if (!more || more->empty()) break;
     answer.body += *more;
   }
-  co_return fail(error_of_answer(answer));
+  co_return fail(error_of("GET", target, answer));
 }
 
 }  // namespace oddjob::cli

@@ -9,6 +9,7 @@
 #include "core/error.hpp"
 #include "core/json.hpp"
 #include "net/async.hpp"
+#include "kube/passage.hpp"
 #include "net/http_client.hpp"
 
 namespace oddjob::cli {
@@ -16,6 +17,10 @@ namespace oddjob::cli {
 // The Error that a problem document (RFC 9457) or another failed answer stands
 // for: kind from the status, code, detail and hint from the document.
 Error error_of_answer(const net::HttpResponse& answer);
+// The same, by way of the API server at `cluster`: what it refused itself, or
+// could not pass on, is told apart. "kube.…", "cli.not_served", "cli.not_reached".
+Error error_by_way_of(const std::string& cluster, std::string_view method, std::string_view target,
+                      const net::HttpResponse& answer);
 
 // Loop thread only.
 class ApiClient {
@@ -38,9 +43,14 @@ class ApiClient {
 
  private:
   ApiClient(net::Loop& loop, std::string server, std::string authorization, net::HttpClientOptions options);
+  ApiClient(net::Loop& loop, kube::Config cluster);
   [[nodiscard]] net::HttpRequest request(std::string method, std::string path, net::Headers headers) const;
+  [[nodiscard]] Error error_of(std::string_view method, std::string_view target,
+                               const net::HttpResponse& answer) const;
   std::string server_, authorization_;
-  net::HttpClient http_;
+  // One of the two: straight to the server, or by way of Kubernetes.
+  std::unique_ptr<net::HttpClient> http_;
+  std::unique_ptr<kube::Passage> passage_;
 };
 
 }  // namespace oddjob::cli

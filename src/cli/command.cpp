@@ -18,7 +18,11 @@ Format Invocation::format() const {
 
 Result<Settings> Invocation::settings() const {
   OJ_TRY(const auto config, load_cli_config(config_path(environment)));
-  return merge_settings(flags, environment, config);
+  auto with_plugin = flags;
+  with_plugin.via_kubernetes = flags.via_kubernetes || (plugin && flags.server.empty());
+  OJ_TRY(auto settings, merge_settings(with_plugin, environment, config));
+  OJ_CHECK(use_kubeconfig(settings, environment));
+  return settings;
 }
 
 int with_server(Invocation& invocation,

@@ -29,7 +29,8 @@ enum class Format { table, wide, json, jsonl, yaml, name };  // jsonl: `audit li
 
 struct Invocation {
   GlobalFlags flags;
-  std::string output;  // -o as given
+  bool plugin = false;  // `kubectl oddjob`: by way of Kubernetes, unless --server is given
+  std::string output;   // -o as given
   bool quiet = false;
   Environment environment;
   Terminal terminal;

@@ -29,6 +29,8 @@ void note(Place& place, std::string_view option, const std::string& value) {
     flags.name_space = value;
   else if (option == "--context")
     flags.context = value;
+  else if (option == "--kubeconfig")
+    flags.kubeconfig = value;
   else if (option == "--server")
     flags.server = value;
   else if (option == "--token-file")
@@ -58,6 +60,7 @@ Place locate(const CLI::App& app, const std::vector<std::string>& words) {
       note(p, value_option(p.command, word.substr(0, equals)), word.substr(equals + 1));
     } else if (word.starts_with('-')) {
       p.option = value_option(p.command, word);
+      if (word == "--via-kubernetes") p.flags.via_kubernetes = true;
     } else if (const auto* next = p.positionals == 0 ? subcommand(*p.command, word) : nullptr) {
       p.command = next;
     } else {
@@ -75,6 +78,14 @@ Place locate(const CLI::App& app, const std::vector<std::string>& words) {
     p.word.erase(0, equals + 1);
   }
   return p;
+}
+
+int kubectl_directive(const std::vector<std::string>& candidates, bool files) {
+  if (files) return 0;
+  const bool open = !candidates.empty() && std::ranges::all_of(candidates, [](const std::string& c) {
+    return c.ends_with('/') || c.ends_with('=');
+  });
+  return 4 | 32 | (open ? 2 : 0);
 }
 
 std::vector<std::string> param_candidates(const Place& p, const json::value& described) {
@@ -113,7 +124,7 @@ std::vector<std::string> fixed_candidates(const Place& p, const std::vector<std:
     return {"requested", "pending_approval", "starting", "running", "succeeded", "failed",
             "timed_out", "cancelled",        "lost",     "denied",  "expired"};
   if (o == "--context") return contexts;
-  if (o == "--token-file" || o == "--ca-file" || o == "--filename") return {std::string(kFiles)};
+  if (o == "--token-file" || o == "--ca-file" || o == "--kubeconfig" || o == "--filename") return {std::string(kFiles)};
   if (!o.empty()) return {};  // only the user knows
   std::vector<std::string> out;
   if (p.word.starts_with('-')) {

@@ -34,6 +34,11 @@ Place locate(const CLI::App& app, const std::vector<std::string>& words);
 // contexts. `contexts` are the names of those configured. Not filtered by the word.
 std::vector<std::string> fixed_candidates(const Place& place, const std::vector<std::string>& contexts);
 
+// The last line of an answer to kubectl, a bit set of cobra's: 2 no space behind
+// it (a folder, `name=`), 4 no names of files, 32 in the order given.
+// https://pkg.go.dev/github.com/spf13/cobra#ShellCompDirective
+int kubectl_directive(const std::vector<std::string>& candidates, bool files);
+
 // What can stand at --param of a template, from the server's description of it:
 // "since=", and once a name is there, the values that it can have: "region=eu".
 std::vector<std::string> param_candidates(const Place& place, const json::value& described);

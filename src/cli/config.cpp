@@ -46,6 +46,15 @@ Result<CliContext> parse_context(const json::value& v, std::string_view where) {
       c.ca_file = text;
     else if (key == "namespace")
       c.name_space = text;
+    else if (key == "kubeconfig")
+      c.kubeconfig = text;
+    else if (key == "kubeContext")
+      c.kube_context = text;
+    else if (key == "via" && text == "kubernetes")
+      c.via_kubernetes = true;
+    else if (key == "via")
+      return malformed(
+          where, fmt::format("'via' of a context can only be 'kubernetes', not '{}'", printable(text, 60)));
     else if (key == "auth" && text == "kubeconfig")
       c.auth_kubeconfig = true;
     else if (key == "auth")
@@ -98,7 +107,11 @@ Result<CliConfig> parse_cli_config(std::string_view yaml, std::string_view where
 std::string format_cli_config(const CliConfig& config) {
   json::array contexts;
   for (const auto& c : config.contexts) {
-    json::object o{{"name", c.name}, {"server", c.server}};
+    json::object o{{"name", c.name}};
+    if (!c.server.empty() || !c.via_kubernetes) o["server"] = c.server;
+    if (c.via_kubernetes) o["via"] = "kubernetes";
+    if (!c.kubeconfig.empty()) o["kubeconfig"] = c.kubeconfig;
+    if (!c.kube_context.empty()) o["kubeContext"] = c.kube_context;
     if (!c.token.empty()) o["token"] = c.token;
     if (!c.token_file.empty()) o["tokenFile"] = c.token_file;
     if (!c.ca_file.empty()) o["caFile"] = c.ca_file;
@@ -123,7 +136,7 @@ Result<CliConfig> load_cli_config(const std::string& path) {
   // As in a kubeconfig: relative to the file that says so.
   const auto folder = std::filesystem::path(path).parent_path();
   for (auto& c : config.contexts)
-    for (auto* file : {&c.token_file, &c.ca_file})
+    for (auto* file : {&c.token_file, &c.ca_file, &c.kubeconfig})
       if (!file->empty() && !file->starts_with('/')) *file = (folder / *file).lexically_normal();
   return config;
 }
@@ -145,6 +158,17 @@ Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& env
     return std::string{};
   };
   Settings s;
+  if (flags.via_kubernetes) {
+    if (const auto& other = first({flags.server, flags.token_file, flags.ca_file}); !other.empty())
+      return fail(Errc::invalid_argument, "cli.usage",
+                  "by way of Kubernetes the kubeconfig says where to go and as whom: --server, --token-file and "
+                  "--ca-file have no place there");
+    s.via_kubernetes = true;
+    s.kubeconfig = flags.kubeconfig;
+    s.kube_context = flags.context;
+    s.name_space = first({flags.name_space, variable(environment, "ODDJOB_NAMESPACE")});
+    return s;
+  }
   const std::string named = first({flags.context, variable(environment, "ODDJOB_CONTEXT")});
   s.context = first({named, config.current});
   const CliContext* context = s.context.empty() ? nullptr : config.find(s.context);
@@ -162,6 +186,12 @@ Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& env
   s.server = first({server, c.server});
   s.ca_file = first({flags.ca_file, variable(environment, "ODDJOB_CA_FILE"), c.ca_file});
   s.name_space = first({flags.name_space, variable(environment, "ODDJOB_NAMESPACE"), c.name_space});
+  if (c.via_kubernetes && server.empty()) {
+    s.via_kubernetes = true;
+    s.kubeconfig = first({flags.kubeconfig, c.kubeconfig});
+    s.kube_context = c.kube_context;
+    return s;
+  }
   // One source of identity: the first that is given, in the order above. A
   // context's token is for its own server only.
   if (!flags.token_file.empty()) {
@@ -180,6 +210,18 @@ Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& env
                 "`oddjob context set NAME --server URL`, or set ODDJOB_SERVER; to try OddJob: `oddjobd dev`");
   while (s.server.ends_with('/')) s.server.pop_back();
   return s;
+}
+
+Result<> use_kubeconfig(Settings& settings, const Environment& environment) {
+  if (!settings.via_kubernetes) return {};
+  kube::LoadOptions load;
+  load.kubeconfig = settings.kubeconfig;
+  load.context = settings.kube_context;
+  load.environment = environment;
+  OJ_TRY(settings.cluster, kube::load_config(load));
+  settings.server = settings.cluster->server;
+  if (settings.name_space.empty()) settings.name_space = settings.cluster->name_space;
+  return {};
 }
 
 }  // namespace oddjob::cli

@@ -4,5 +4,5 @@
 #include "cli/program.hpp"
 
 int main(int argc, char** argv) {
-  return oddjob::cli::program(std::vector<std::string>(argv + 1, argv + argc));
+  return oddjob::cli::program(argc > 0 ? argv[0] : "oddjob", std::vector<std::string>(argv + 1, argv + argc));
 }

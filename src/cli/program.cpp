@@ -67,22 +67,33 @@ Error usage_error(const CLI::App& app, const std::vector<std::string>& arguments
 
 }  // namespace
 
-int program(std::vector<std::string> arguments) {
+int program(std::string_view name, std::vector<std::string> arguments) {
   Invocation invocation;
+  if (const auto slash = name.rfind('/'); slash != std::string_view::npos) name.remove_prefix(slash + 1);
+  const bool asked_by_kubectl = name.starts_with("kubectl_complete-");
+  invocation.plugin = asked_by_kubectl || name.starts_with("kubectl-");
   invocation.environment = kube::process_environment();
   invocation.terminal = detect_terminal(invocation.environment);
   // The words after the first `--` are the command and nobody else's to read.
-  if (const auto separator = std::ranges::find(arguments, "--"); separator != arguments.end()) {
+  if (asked_by_kubectl) {
+    invocation.has_separator = true;
+    invocation.command = std::exchange(arguments, {"__complete", "--kubectl"});
+  } else if (const auto separator = std::ranges::find(arguments, "--"); separator != arguments.end()) {
     invocation.has_separator = true;
     invocation.command.assign(separator + 1, arguments.end());
     arguments.erase(separator, arguments.end());
   }
-  CLI::App app{"Run one command, once, in a service's own environment on Kubernetes.", "oddjob"};
+  CLI::App app{"Run one command, once, in a service's own environment on Kubernetes.", 
+               invocation.plugin ? "kubectl oddjob" : "oddjob"};
   app.require_subcommand(1);
   app.set_version_flag("--version", fmt::format("oddjob {} ({})", ODDJOB_VERSION, ODDJOB_COMMIT));
   auto& flags = invocation.flags;
   app.add_option("-n,--namespace", flags.name_space, "Namespace");
-  app.add_option("--context", flags.context, "Context of the configuration to use");
+  app.add_option("--context", flags.context,
+                 invocation.plugin ? "Context of the kubeconfig to use" : "Context of the configuration to use");
+  app.add_flag("--via-kubernetes", flags.via_kubernetes,
+               "Go by way of the kubeconfig's API server, as its user; --context is one of the kubeconfig then");
+  app.add_option("--kubeconfig", flags.kubeconfig, "The kubeconfig, by way of Kubernetes");
   app.add_option("--server", flags.server, "URL of the OddJob server");
   app.add_option("--token-file", flags.token_file, "File that holds the token");
   app.add_option("--ca-file", flags.ca_file,

@@ -62,7 +62,8 @@ void Client::Impl::close() {
   retired_.clear();
 }
 
-std::unique_ptr<net::HttpClient> Client::Impl::make_http(const Credentials::Now& who) const {
+net::HttpClientOptions http_options(const Config& config, const Credentials::Now& who,
+                                    const std::string& user_agent) {
   net::HttpClientOptions o;
   o.tls.ca_pem = config.ca_pem;
   o.tls.client_cert_pem = who.client_cert_pem;
@@ -70,15 +71,25 @@ std::unique_ptr<net::HttpClient> Client::Impl::make_http(const Credentials::Now&
   o.tls.server_name = config.tls_server_name;
   o.tls.insecure_skip_verify = config.insecure_skip_tls_verify;
   o.proxy = config.proxy_url.empty() ? "env" : config.proxy_url;
-  o.user_agent = options.user_agent;
-  return std::make_unique<net::HttpClient>(loop, std::move(o));
+  o.user_agent = user_agent;
+  return o;
+}
+
+void add_identity(net::Headers& headers, const Config& config, const Credentials::Now& who) {
+  if (!who.authorization.empty()) headers.set("Authorization", who.authorization);
+  if (config.impersonate_user.empty()) return;
+  headers.add("Impersonate-User", config.impersonate_user);
+  for (const auto& g : config.impersonate_groups) headers.add("Impersonate-Group", g);
+  if (!config.impersonate_uid.empty()) headers.add("Impersonate-Uid", config.impersonate_uid);
+  for (const auto& [key, values] : config.impersonate_extra)
+    for (const auto& v : values) headers.add("Impersonate-Extra-" + lower_escaped(key), v);
 }
 
 void Client::Impl::use_certificates(const Credentials::Now& who) {
   if (http_ && http_cert_ == who.client_cert_pem) return;
   if (http_) retired_.push_back(std::move(http_));
   if (retired_.size() > kMaxRetired) retired_.erase(retired_.begin());
-  http_ = make_http(who);
+  http_ = std::make_unique<net::HttpClient>(loop, http_options(config, who, options.user_agent));
   http_cert_ = who.client_cert_pem;
 }
 
@@ -92,14 +103,7 @@ net::HttpRequest Client::Impl::build(const Call& call, const Credentials::Now& w
   r.max_body = options.max_body;
   r.headers.add("Accept", call.accept);
   if (!call.content_type.empty()) r.headers.add("Content-Type", call.content_type);
-  if (!who.authorization.empty()) r.headers.add("Authorization", who.authorization);
-  if (!config.impersonate_user.empty()) {
-    r.headers.add("Impersonate-User", config.impersonate_user);
-    for (const auto& g : config.impersonate_groups) r.headers.add("Impersonate-Group", g);
-    if (!config.impersonate_uid.empty()) r.headers.add("Impersonate-Uid", config.impersonate_uid);
-    for (const auto& [key, values] : config.impersonate_extra)
-      for (const auto& v : values) r.headers.add("Impersonate-Extra-" + lower_escaped(key), v);
-  }
+  add_identity(r.headers, config, who);
   return r;
 }
 

@@ -25,6 +25,12 @@ struct Call {
   [[nodiscard]] std::string what() const { return method + " " + path(); }
 };
 
+// How to connect to this server with these credentials.
+net::HttpClientOptions http_options(const Config& config, const Credentials::Now& who,
+                                    const std::string& user_agent);
+// Who asks, and as whom (impersonation).
+void add_identity(net::Headers& headers, const Config& config, const Credentials::Now& who);
+
 struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   using Ptr = std::shared_ptr<Impl>;
   Impl(net::Loop& l, Config c, ClientOptions o);
@@ -61,7 +67,6 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   static net::Task<Result<json::value>> parse(Ptr self, std::string what, net::HttpResponse response);
   net::HttpRequest build(const Call& call, const Credentials::Now& who, Duration left) const;
   void use_certificates(const Credentials::Now& who);
-  std::unique_ptr<net::HttpClient> make_http(const Credentials::Now& who) const;
 
   std::unique_ptr<net::HttpClient> http_;
   std::string http_cert_;  // the client certificate that http_ shows

@@ -57,7 +57,8 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   std::shared_ptr<ServerCore> core = std::make_shared<ServerCore>();
   std::shared_ptr<asio::ssl::context> tls;
   std::variant<std::monostate, Tcp::acceptor, Unix::acceptor> acceptor;
-  std::string socket_path;  // to remove at the end
+  std::string socket_path;        // to remove at the end
+  std::string named_authorities;  // in the request for client certificates
   int port = 0;
 
   Result<> start() {
@@ -200,7 +201,17 @@ Result<> HttpServer::use_certificate(std::string cert_pem, std::string key_pem) 
   ServerOptions options = impl_->core->options;
   options.cert_pem = std::move(cert_pem);
   options.key_pem = std::move(key_pem);
-  OJ_TRY(impl_->tls, make_tls_context(options));  // an open connection holds what it needs of the old one
+  // An open connection holds what it needs of the old one.
+  OJ_TRY(impl_->tls, make_tls_context(options, impl_->named_authorities));
+  impl_->core->options = std::move(options);
+  return {};
+}
+
+Result<> HttpServer::name_client_authorities(std::string ca_pem) {
+  if (!impl_->tls || !impl_->core->options.ask_client_cert)
+    return fail(Errc::failed_precondition, "server.tls", "this server asks for no client certificates");
+  OJ_TRY(impl_->tls, make_tls_context(impl_->core->options, ca_pem));
+  impl_->named_authorities = std::move(ca_pem);
   return {};
 }
 

@@ -25,6 +25,9 @@ struct ServerRequest {
   std::string body;
   std::string peer;             // "127.0.0.1:51234" or "unix"
   std::string client_cert_pem;  // verified against client_ca_pem; empty if none was sent
+  // With ask_client_cert: what the client sent, its own certificate first. It has
+  // the key of that one; that anybody vouches for it is for the handler to check.
+  std::string unverified_client_chain_pem;
 };
 
 struct ServerResponse {
@@ -66,6 +69,7 @@ struct ServerOptions {
   int port = 0;                       // 0: any free one
   std::string cert_pem, key_pem;      // both or none (plain HTTP)
   std::string client_ca_pem;          // asks for client certificates, does not require them
+  bool ask_client_cert = false;       // asks for one of any authority, and leaves checking it to the handler
   std::size_t max_header = 64U << 10U;
   std::size_t max_body = 4U << 20U;    // over it: 413, connection closed
   std::size_t max_connections = 2000;  // at it, the connection idle for longest makes room, or new ones wait
@@ -87,6 +91,9 @@ class HttpServer {
   // theirs. Only for a server that was started with one. Error: "server.tls"; the
   // old one stays.
   Result<> use_certificate(std::string cert_pem, std::string key_pem);
+  // With ask_client_cert: the authorities (PEM) whose certificates are wanted, so
+  // that clients of others send none. For connections made from now on.
+  Result<> name_client_authorities(std::string ca_pem);
   [[nodiscard]] int port() const noexcept;
   // Stops accepting, marks every exchange gone(), waits up to `grace` for the
   // handlers to return, then cuts.

@@ -64,7 +64,12 @@ class Tls final : public Transport {
     if (certificate == nullptr) return out;
     if (BIO* memory = BIO_new(BIO_s_mem()); memory != nullptr) {
       char* data = nullptr;
-      if (PEM_write_bio_X509(memory, certificate) == 1) {
+      bool written = PEM_write_bio_X509(memory, certificate) == 1;
+      // Of a server's peer, the chain is without its own certificate.
+      const STACK_OF(X509)* chain = SSL_get_peer_cert_chain(stream_.native_handle());
+      for (int i = 0; written && i < sk_X509_num(chain); ++i)
+        written = PEM_write_bio_X509(memory, sk_X509_value(chain, i)) == 1;
+      if (written) {
         const long size = BIO_get_mem_data(memory, &data);
         out.assign(data, static_cast<std::size_t>(size));
       }
@@ -100,6 +105,9 @@ void name_client_cas(SSL_CTX* context, const std::string& pem) {
   BIO_free(memory);
 }
 
+// That the peer has the key of what it shows is checked in any case.
+int take_any(X509_STORE_CTX* /*store*/, void* /*arg*/) { return 1; }
+
 }  // namespace
 
 void Transport::close(bool reset) {
@@ -115,7 +123,8 @@ std::unique_ptr<Transport> tls_transport(ServerSocket socket, asio::ssl::context
   return std::make_unique<Tls>(std::move(socket), context);
 }
 
-Result<std::shared_ptr<asio::ssl::context>> make_tls_context(const ServerOptions& options) {
+Result<std::shared_ptr<asio::ssl::context>> make_tls_context(const ServerOptions& options,
+                                                             const std::string& named_authorities) {
   auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_server);
   SSL_CTX* native = context->native_handle();
   error_code error;
@@ -141,6 +150,10 @@ Result<std::shared_ptr<asio::ssl::context>> make_tls_context(const ServerOptions
     if (error) return failed("the CA of client certificates cannot be used");
     context->set_verify_mode(asio::ssl::verify_peer, error);
     name_client_cas(native, options.client_ca_pem);
+  } else if (options.ask_client_cert) {
+    context->set_verify_mode(asio::ssl::verify_peer, error);
+    SSL_CTX_set_cert_verify_callback(native, &take_any, nullptr);
+    name_client_cas(native, named_authorities);
   }
   return context;
 }

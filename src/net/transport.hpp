@@ -34,7 +34,7 @@ class Transport {
   virtual Task<boost::system::error_code> write(std::array<boost::asio::const_buffer, 3> bytes) = 0;
   // Says that this is the end, so that the peer need not fear a cut.
   virtual Task<> say_goodbye() = 0;
-  virtual std::string client_certificate() = 0;  // PEM, or empty
+  virtual std::string client_certificate() = 0;  // PEM, its chain behind it; or empty
   virtual ServerSocket& socket() = 0;
 
   // Ends whatever is under way. With `reset` the peer sees an error, never an end.
@@ -45,6 +45,7 @@ std::unique_ptr<Transport> plain_transport(ServerSocket socket);
 std::unique_ptr<Transport> tls_transport(ServerSocket socket, boost::asio::ssl::context& context);
 
 // "server.tls"
-Result<std::shared_ptr<boost::asio::ssl::context>> make_tls_context(const ServerOptions& options);
+Result<std::shared_ptr<boost::asio::ssl::context>> make_tls_context(const ServerOptions& options,
+                                                                    const std::string& named_authorities = {});
 
 }  // namespace oddjob::net

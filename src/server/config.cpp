@@ -104,6 +104,14 @@ struct Reader {
                        place("listen")),
            {},
            0});
+    if (config.front_proxy && config.tls_cert_file.empty())
+      problems.push_back({Errc::invalid_argument,
+                          "config.bad_value",
+                          fmt::format("{}: auth.frontProxy needs listen.tlsCertFile and listen.tlsKeyFile: the API "
+                                      "server proves who it is by a client certificate",
+                                      place("auth")),
+                          {},
+                          0});
   }
 };
 

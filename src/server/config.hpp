@@ -34,6 +34,7 @@ struct ServerConfig {
   std::vector<std::string> namespaces;   // empty: the whole cluster
   std::string static_tokens_file;
   bool token_review = true;
+  bool front_proxy = false;  // take callers by way of the API server (an APIService); needs TLS
   std::vector<std::string> token_review_audiences, admin_teams, auditor_teams;
   std::vector<std::vector<std::string>> aliases;  // user names that are one person
   std::string pending_jobs = "suspended";         // or "deferred"

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "api/api.hpp"
-#include "audit/exporter.hpp"
+#include "auth/front_proxy.hpp"
 #include "core/text.hpp"
 #include "fs/files.hpp"
 #include "hooks/deliverer.hpp"
@@ -87,6 +87,7 @@ struct Server::Impl {
   std::unique_ptr<runs::WorkloadImages> workload_images;
   std::unique_ptr<image::Service> images;  // null: none are indexed
   std::unique_ptr<auth::Authenticator> authenticator;
+  std::unique_ptr<auth::FrontProxy> front_proxy;  // null: no aggregated API
   std::unique_ptr<api::Api> api;
   std::unique_ptr<net::HttpServer> http;
   std::optional<CertificateFiles> certificate;  // none: plain HTTP
@@ -121,6 +122,7 @@ struct Server::Impl {
       certificate->taken(pair);
       options.cert_pem = pair.cert_pem;
       options.key_pem = pair.key_pem;
+      options.ask_client_cert = config.front_proxy;
     }
     return options;
   }
@@ -206,6 +208,8 @@ struct Server::Impl {
     api_options.images = images.get();
     api_options.checkpoint_signer = signer ? &*signer : nullptr;
     api_options.workload_images = workload_images.get();
+    assemble_front_proxy();
+    api_options.front_proxy = front_proxy.get();
     api = std::make_unique<api::Api>(*engine, *store, db, *authenticator, std::move(api_options));
 
     OJ_TRY(auto options, http_options());
@@ -219,7 +223,19 @@ struct Server::Impl {
           return api->handle(request, out);
         },
         &api::Api::problem);
-    return http->start();
+    OJ_CHECK(http->start());
+    if (front_proxy) front_proxy->start();
+    return {};
+  }
+
+  void assemble_front_proxy() {
+    if (!config.front_proxy) return;
+    auth::FrontProxy::Options options;
+    options.on_authority = [this](const std::string& ca_pem) {
+      if (auto named = http->name_client_authorities(ca_pem); !named)
+        spdlog::error("the front proxy's CA is not asked for: {}", describe(named.error()));
+    };
+    front_proxy = std::make_unique<auth::FrontProxy>(*client, std::move(options));
   }
 
   // The live keys, all or none.
@@ -355,6 +371,7 @@ net::Task<> Server::stop() {
   impl_->stopping.cancel();
   impl_->stopped.notify_all();
   co_await impl_->http->shutdown(impl_->config.shutdown_grace);
+  if (impl_->front_proxy) co_await impl_->front_proxy->stop();
   if (impl_->images) co_await impl_->images->stop();
   co_await impl_->engine->stop();
   co_await impl_->hooks->stop();

@@ -53,6 +53,7 @@ from processes import Kubectl, eventually  # noqa: E402
 READY_SECONDS = 180
 NODE = "localhost"   # the API server reaches the kubelet by this name
 SERVICES = "10.96.0.0/16"
+FRONT_PROXY = "front-proxy-client"
 # Who may come with a bearer token, and the groups they are in.
 USERS = {
     "admin": ["system:masters"],
@@ -188,6 +189,8 @@ class Cluster(ExistingCluster):
         self.server = f"https://127.0.0.1:{self._port}"
         self.authority = pki.Authority(self.folder / "pki")
         self.ca = str(self.authority.certificate)
+        # Of the API server's front proxy, as the aggregation layer wants it: a CA of its own.
+        self.front_proxy = pki.Authority(self.folder / "front-proxy", "oddjob test front proxy")
         self._cluster = {"server": self.server, "certificate-authority-data": _base64(self.ca)}
         self._tokens()
         self.kubeconfig = self.write_kubeconfig("admin", {"token": self.token("admin")})
@@ -304,6 +307,7 @@ class Cluster(ExistingCluster):
         key, certificate = self.authority.sign("apiserver", "kube-apiserver", names=[
             "IP:127.0.0.1", f"IP:{service_ip}", "DNS:localhost", "DNS:kubernetes.default.svc"])
         kubelet_key, kubelet_certificate = self.authority.sign("apiserver-kubelet", "kube-apiserver", ["system:masters"])
+        proxy_key, proxy_certificate = self.front_proxy.sign("front-proxy-client", FRONT_PROXY)
         return self._component("kube-apiserver", [
             self.binaries["kube-apiserver"], "--etcd-servers", f"http://127.0.0.1:{self._etcd_port}",
             "--bind-address=127.0.0.1", "--secure-port", self._port, "--cert-dir", self.folder / "pki",
@@ -315,6 +319,12 @@ class Cluster(ExistingCluster):
             "--service-cluster-ip-range", SERVICES, "--endpoint-reconciler-type=none",
             "--kubelet-client-key", kubelet_key, "--kubelet-client-certificate", kubelet_certificate,
             "--kubelet-preferred-address-types=Hostname",
+            "--requestheader-client-ca-file", self.front_proxy.certificate,
+            f"--requestheader-allowed-names={FRONT_PROXY}", "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group", "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--proxy-client-cert-file", proxy_certificate, "--proxy-client-key-file", proxy_key,
+            # There is no kube-proxy here: an aggregated API is reached at its endpoints.
+            "--enable-aggregator-routing=true",
             # Pods of a node that is gone are given up after this time, not after five minutes.
             "--default-not-ready-toleration-seconds=20", "--default-unreachable-toleration-seconds=20",
         ], lambda: self.kubectl("get", "--raw", "/readyz").code == 0)

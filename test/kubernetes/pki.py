@@ -26,7 +26,7 @@ class Authority:
                 "-addext", "keyUsage=critical,keyCertSign,cRLSign,digitalSignature",
                 "-keyout", str(self.key), "-out", str(self.certificate))
 
-    def sign(self, file, user, groups=(), names=()):
+    def sign(self, file, user, groups=(), names=(), days=DAYS):
         """Writes <file>.key and <file>.crt; a user and groups as Kubernetes reads them from a
         client's certificate, names as subjectAltName has them. Gives both paths."""
         key, certificate = self.folder / f"{file}.key", self.folder / f"{file}.crt"
@@ -37,7 +37,7 @@ class Authority:
         extensions.write_text("basicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth,serverAuth\n" +
                               (f"subjectAltName={','.join(names)}\n" if names else ""))
         openssl("x509", "-req", "-in", str(request), "-CA", str(self.certificate), "-CAkey", str(self.key),
-                "-CAcreateserial", "-days", DAYS, "-extfile", str(extensions), "-out", str(certificate))
+                "-CAcreateserial", "-days", days, "-extfile", str(extensions), "-out", str(certificate))
         return key, certificate
 
 

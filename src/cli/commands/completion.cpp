@@ -160,7 +160,9 @@ std::vector<std::string> candidates(const Place& place, Invocation invocation) {
     return question ? files_answer(ask_server(invocation, *question)) : std::vector<std::string>{};
   }
   std::vector<std::string> contexts;
-  if (const auto config = load_cli_config(config_path(invocation.environment)))
+  // By way of Kubernetes they are the kubeconfig's, which only kubectl lists.
+  if (const auto config = load_cli_config(config_path(invocation.environment));
+      config && !invocation.plugin && !place.flags.via_kubernetes)
     for (const auto& c : config->contexts) contexts.push_back(c.name);
   auto out = fixed_candidates(place, contexts);
   const auto name = place.command->get_name();
@@ -221,20 +223,27 @@ void add_completion(CLI::App& app, Invocation& invocation) {
   auto* hidden = app.add_subcommand("__complete", "")->group("");
   auto of = std::make_shared<std::string>();
   hidden->add_option("--shell", *of, "Whose quotes the words have");
-  hidden->callback([&invocation, &app, of] {
-    invocation.action = [&app, of](Invocation& i) {
+  auto for_kubectl = std::make_shared<bool>(false);
+  hidden->add_flag("--kubectl", *for_kubectl, "Answer as kubectl asks its plugins");
+  hidden->callback([&invocation, &app, of, for_kubectl] {
+    invocation.action = [&app, of, for_kubectl](Invocation& i) {
       auto& words = i.command;
       // fish takes the quotes off all but the last.
       for (std::size_t n = *of == "fish" && !words.empty() ? words.size() - 1 : 0;
            n < words.size() && !of->empty(); ++n)
         words[n] = unquoted(words[n]);
       const auto place = locate(app, words);
+      std::vector<std::string> out;
+      bool files = false;
       for (const auto& c : candidates(place, i)) {
-        if (c == kFiles)
-          write_out(c + "\n");
-        else if (c.starts_with(place.word))
-          write_out(place.head + c + "\n");
+        files = files || c == kFiles;
+        if (c != kFiles && c.starts_with(place.word)) out.push_back(place.head + c);
       }
+      for (const auto& c : out) write_out(c + "\n");
+      if (*for_kubectl)
+        write_out(fmt::format(":{}\n", kubectl_directive(out, files)));
+      else if (files)
+        write_out(std::string(kFiles) + "\n");
       return 0;
     };
   });

@@ -43,7 +43,13 @@ std::string absolute(const std::string& path) { return std::filesystem::absolute
 // Never the token itself.
 json::object without_secret(const CliContext& c) {
   json::object o{{"name", c.name}, {"server", c.server}, {"namespace", c.name_space}};
-  o["identity"] = !c.token.empty()        ? "token"
+  if (c.via_kubernetes) {
+    o["via"] = "kubernetes";
+    if (!c.kubeconfig.empty()) o["kubeconfig"] = c.kubeconfig;
+    if (!c.kube_context.empty()) o["kubeContext"] = c.kube_context;
+  }
+  o["identity"] = c.via_kubernetes          ? "kubeconfig, by way of Kubernetes"
+                  : !c.token.empty()        ? "token"
                   : !c.token_file.empty() ? "token file"
                   : c.auth_kubeconfig     ? "kubeconfig"
                                           : "none";
@@ -81,7 +87,8 @@ int show(const Invocation& i) {
   if (!settings) return finish(fail(settings.error()), {});
   const auto shown = without_secret(
       {settings->context, settings->server, settings->token, settings->token_file, settings->ca_file,
-       settings->name_space.empty() ? "default" : settings->name_space, settings->auth_kubeconfig});
+       settings->name_space.empty() ? "default" : settings->name_space, settings->auth_kubeconfig,
+       settings->via_kubernetes, settings->kubeconfig, settings->kube_context});
   const auto format = i.format();
   if (format == Format::json || format == Format::yaml) {
     print_value(shown, format);
@@ -146,11 +153,16 @@ void add_context(CLI::App& app, Invocation& invocation) {
         next.auth_kubeconfig = true;
         if (i.flags.token_file.empty()) next.token.clear(), next.token_file.clear();
       }
-      if (next.server.empty())
+      if (i.flags.via_kubernetes) {
+        next.via_kubernetes = true;
+        if (!i.flags.kubeconfig.empty()) next.kubeconfig = absolute(i.flags.kubeconfig);
+        if (!fields->kube_context.empty()) next.kube_context = fields->kube_context;
+      }
+      if (next.server.empty() && !next.via_kubernetes)
         return fail(Errc::invalid_argument, "cli.no_server", "a context needs a server",
                     "add --server https://oddjob.example.com");
-      OJ_TRY(const auto url, net::parse_url(next.server));
-      if (url.scheme.empty())
+      if (const auto url = net::parse_url(next.server);
+          !next.server.empty() && (!url || url->scheme.empty()))
         return fail(Errc::invalid_argument, "url.malformed",
                     fmt::format("'{}' is not an http or https URL", printable(next.server, 200)));
       if (known != nullptr)
@@ -164,6 +176,7 @@ void add_context(CLI::App& app, Invocation& invocation) {
   set->fallthrough()->add_option("name", fields->name)->required();
   set->add_flag("--auth-kubeconfig", fields->auth_kubeconfig,
                 "Send the bearer token of the kubeconfig's user");
+  set->add_option("--kube-context", fields->kube_context, "With --via-kubernetes: a context of the kubeconfig");
   sub("delete", "Forget a context",
       [fields](const Invocation& i) {
         return edit(i, [&](CliConfig& c) -> Result<std::string> {

@@ -9,6 +9,8 @@ Keys auth_keys() {
       {"auth.tokenReview", "accept Kubernetes tokens by TokenReview", boolean(&C::token_review)},
       {"auth.tokenReviewAudiences", "audiences a Kubernetes token must have one of",
        words(&C::token_review_audiences)},
+      {"auth.frontProxy", "take callers by way of the Kubernetes API server, by an APIService; needs TLS",
+       boolean(&C::front_proxy)},
       {"auth.adminTeams", "teams whose members are admins", words(&C::admin_teams), Reload::live},
       {"auth.auditorTeams", "teams whose members may read the whole audit", words(&C::auditor_teams),
        Reload::live},

@@ -141,6 +141,39 @@ TEST(Settings, AContextsTokenGoesToItsOwnServerOnly) {
   EXPECT_EQ(s->token_file, "");
 }
 
+TEST(Settings, ByWayOfKubernetesTheKubeconfigSaysTheRest) {
+  GlobalFlags flags;
+  flags.via_kubernetes = true;
+  flags.context = "cluster-a";
+  flags.kubeconfig = "/k";
+  auto s = merge_settings(flags, {{"ODDJOB_TOKEN", "env"}, {"ODDJOB_NAMESPACE", "payments"}}, two_contexts());
+  ASSERT_TRUE(s) << s.error().message;
+  EXPECT_TRUE(s->via_kubernetes);
+  EXPECT_EQ(s->kube_context, "cluster-a");
+  EXPECT_EQ(s->kubeconfig, "/k");
+  EXPECT_EQ(s->name_space, "payments");
+  EXPECT_EQ(s->server + s->token + s->token_file, "") << "no other identity comes along";
+  for (auto* other : {&flags.server, &flags.token_file, &flags.ca_file}) {
+    *other = "x";
+    EXPECT_EQ(merge_settings(flags, {}, {}).error().code, "cli.usage");
+    other->clear();
+  }
+
+  const auto config = parse_cli_config(
+      "contexts: [{name: here, via: kubernetes, kubeconfig: /k, kubeContext: b, namespace: ops}]\ncurrentContext: here",
+      "config.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  const auto again = parse_cli_config(format_cli_config(*config), "again");
+  ASSERT_TRUE(again) << again.error().message;
+  s = merge_settings({}, {}, *again);
+  ASSERT_TRUE(s) << s.error().message;
+  EXPECT_TRUE(s->via_kubernetes);
+  EXPECT_EQ(s->kubeconfig + s->kube_context + s->name_space, "/kbops");
+  s = merge_settings({}, {{"ODDJOB_SERVER", "https://x"}}, *again);
+  ASSERT_TRUE(s) << s.error().message;
+  EXPECT_FALSE(s->via_kubernetes) << "a server that is named is gone to straight";
+}
+
 TEST(Settings, ThereIsOneSourceOfIdentity) {
   GlobalFlags flags;
   flags.token_file = "/flag";

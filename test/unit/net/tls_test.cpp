@@ -98,6 +98,48 @@ TEST(TlsTest, AClientCertificateOfAnotherCaNamesNobody) {
   }
 }
 
+Task<> show_what_came(const ServerRequest& request, ResponseWriter& writer) {
+  ServerResponse response;
+  response.headers.add("X-Verified", request.client_cert_pem.empty() ? "no" : "yes");
+  response.body = request.unverified_client_chain_pem;
+  co_await writer.send(std::move(response));
+}
+
+TEST(TlsTest, ACertificateOfAnyAuthorityIsHandedOnUnverifiedWhereTheHandlerChecks) {
+  for (const bool named : {false, true}) {
+    Bench bench;
+    HttpClientOptions options;
+    options.tls = trusting();
+    options.tls.client_cert_pem = pki().other_cert + pki().other_ca;
+    options.tls.client_key_pem = pki().other_key;
+    auto server = tls_server();
+    server.client_ca_pem.clear();
+    server.ask_client_cert = true;
+    bench.serve(show_what_came, std::move(server), std::move(options));
+    if (named) ASSERT_TRUE(bench.server->name_client_authorities(pki().other_ca));
+    const auto response = bench.get("/");
+    ASSERT_TRUE(response) << response.error().message;
+    EXPECT_EQ(response->headers.get("X-Verified"), "no");
+    EXPECT_TRUE(response->body.starts_with("-----BEGIN CERTIFICATE-----"));
+    EXPECT_NE(pki().other_cert.find(response->body.substr(0, response->body.find("-----END"))), std::string::npos)
+        << "its own comes first";
+  }
+}
+
+TEST(TlsTest, WhoIsNotAskedForIsStillServed) {
+  Bench bench;
+  auto server = tls_server();
+  server.client_ca_pem.clear();
+  server.ask_client_cert = true;
+  bench.serve(show_what_came, std::move(server));
+  const auto response = bench.get("/");
+  ASSERT_TRUE(response) << response.error().message;
+  EXPECT_EQ(response->body, "");
+  Bench plain;
+  plain.serve(show_what_came);
+  EXPECT_EQ(plain.server->name_client_authorities(pki().ca).error().code, "server.tls");
+}
+
 TEST(TlsTest, AClientCertificateWithoutItsKeyIsAnErrorOfTheClient) {
   auto tls = trusting();
   tls.client_cert_pem = pki().client_cert;

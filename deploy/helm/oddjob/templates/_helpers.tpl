@@ -57,8 +57,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.namespaces }}
 {{- $_ := set $own "kubernetes" (dict "namespaces" .Values.namespaces) }}
 {{- end }}
+{{- $auth := dict }}
 {{- if .Values.auth.staticTokensSecret }}
-{{- $_ := set $own "auth" (dict "staticTokensFile" "/etc/oddjob/tokens/tokens.yaml") }}
+{{- $_ := set $auth "staticTokensFile" "/etc/oddjob/tokens/tokens.yaml" }}
+{{- end }}
+{{- if .Values.apiService.enabled }}
+{{- $_ := set $auth "frontProxy" true }}
+{{- end }}
+{{- if $auth }}
+{{- $_ := set $own "auth" $auth }}
 {{- end }}
 {{- mergeOverwrite (dict "log" (dict "format" "json")) (deepCopy .Values.config) $own | toYaml }}
 {{- end }}
