@@ -14,6 +14,7 @@ CHART = ROOT / "deploy" / "helm" / "oddjob"
 IMAGE = "registry.example.com/oddjob"
 PLACE = "namespace-that-is-served"
 RULE = ("templates/prometheusrule.yaml",)
+ADMISSION = ("templates/admissionpolicy.yaml",)
 RBAC = ("templates/serviceaccount.yaml", "templates/rbac.yaml")
 
 # What stands above each file.
@@ -61,6 +62,30 @@ metadata:
 # service account create pods. Without it the dry run says that the pod could not be tried.
 # Made by script/manifests from the chart.
 """,
+    "rbac/pull-secrets.yaml": """\
+# Optional: lets OddJob read the imagePullSecrets of the workloads (and of their service accounts), so that the
+# files of images in private registries can be completed. RBAC cannot tell pull secrets from others: this lets
+# OddJob's service account read every Secret by its name. Where that is too much, give the server credentials
+# of its own (images.dockerConfigFile). Made by script/manifests from the chart.
+""",
+    "admission/managed-jobs.yaml": """\
+# Nobody but OddJob makes, starts or changes OddJob's Jobs.
+#
+# Two policies with their bindings (admissionregistration.k8s.io/v1, Kubernetes
+# 1.30 or newer): one for Jobs, one for their pods. They hold for everybody, also
+# for cluster admins. What they name, and what you may have to change, both are
+# variables at the top of each policy:
+#
+#   oddjob      the user name of OddJob's service account
+#   breakGlass  a group whose members may do all the same, when OddJob itself is
+#               broken; put somebody into it only then
+#   queues      controllers that start Jobs with their own queue label (Kueue)
+#
+# Made by script/manifests from the chart, where each is a value (admissionPolicy).
+#
+# Without these policies OddJob still notices such a change and stops the Job
+# (docs/security.md); with them it does not happen.
+""",
     "monitoring/prometheusrule.yaml": """\
 # alerts.yaml for the Prometheus operator. Made by script/manifests from the chart.
 """,
@@ -97,6 +122,7 @@ def make():
     cluster = template(only=RBAC)
     chosen = template(f"namespaces={{{PLACE}}}", only=RBAC)
     dry_run = template("rbac.podDryRun=true", only=RBAC)
+    pull_secrets = template("rbac.pullSecrets=true", only=RBAC)
     of_place = [d.replace(f"  namespace: {PLACE}\n", "", 1) for d in chosen if f"namespace: {PLACE}" in d]
     return {
         "manifests/oddjob.yaml": ["", *template()],
@@ -104,6 +130,8 @@ def make():
         "rbac/cluster.yaml": cluster,
         "rbac/namespaced.yaml": [d for d in chosen if PLACE not in d],
         "rbac/namespace.yaml": of_place,
+        "rbac/pull-secrets.yaml": [d for d in pull_secrets if is_for(d, "oddjob-pull-secrets")],
+        "admission/managed-jobs.yaml": template("admissionPolicy.enabled=true", only=ADMISSION),
         "rbac/pod-dry-run.yaml": [d for d in dry_run if is_for(d, "oddjob-pod-dry-run")],
     }
 
