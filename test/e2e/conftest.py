@@ -11,13 +11,15 @@ sys.path.insert(0, str(harness.ROOT / "test" / "kubernetes"))
 import cluster as kubernetes  # noqa: E402
 
 REAL = {"real_cluster", "own_real_cluster", "mended_cluster"}
+# Whole files whose tests have a real Kubernetes of their own.
+REAL_ONLY = {"test_front_proxy"}
 # Their tests run twice: on the dev cluster, and on a real Kubernetes as [real].
 ON_BOTH = {"test_run", "test_refusals", "test_rbac", "test_chart", "test_image"}
 
 
 def is_real(item):
     where = getattr(item, "callspec", None)
-    return bool(REAL & set(item.fixturenames)) or (where is not None and where.params.get("cluster") == "real")
+    return item.module.__name__ in REAL_ONLY or bool(REAL & set(item.fixturenames)) or (where is not None and where.params.get("cluster") == "real")
 
 
 def pytest_generate_tests(metafunc):

@@ -130,7 +130,9 @@ TEST(FrontProxyCertificate, OnlyTheOneThatIsMeantIsBelieved) {
   for (const auto& [chain, code] : rows) {
     const auto r = check_front_proxy(k, chain);
     EXPECT_EQ(r ? "" : r.error().code, code);
-    if (!r) EXPECT_EQ(r.error().kind, Errc::unauthenticated);
+    if (!r) {
+      EXPECT_EQ(r.error().kind, Errc::unauthenticated);
+    }
   }
   EXPECT_EQ(check_front_proxy({}, pem("right")).error().code, "auth.front_proxy_untrusted")
       << "where nothing is known nobody is believed";
