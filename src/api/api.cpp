@@ -191,7 +191,8 @@ net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& 
   // Methods of unknown routes are not labels: anybody could make any number.
   services.metrics.request(route, m.route != nullptr ? m.route->method : "other", x.status);
   if (m.route == nullptr || m.route->kind != Kind::stream) services.metrics.duration(route, took);
-  const bool quiet = asked_by_machine || (m.route != nullptr && m.route->kind == Kind::probe && x.status < 400);
+  const bool quiet =
+      asked_by_machine || (m.route != nullptr && m.route->kind == Kind::probe && x.status < 400);
   // The path without its query: what is asked for may be private.
   spdlog::log(quiet ? spdlog::level::debug : spdlog::level::info, "{} {} {} {} {:.1f} ms from {}",
               printable(request.method, 32), printable(request.path, 256), x.status,

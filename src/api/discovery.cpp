@@ -20,18 +20,12 @@ struct Resource {
 // purpose, though lists can be read: what is found with these verbs is taken for
 // Kubernetes objects by controllers (garbage collection, GitOps tools).
 constexpr std::array kResources = {
-    Resource{"runs", "Run", {"create", "get"}},
-    Resource{"runs/approve", "Run", {"create", {}}},
-    Resource{"runs/cancel", "Run", {"create", {}}},
-    Resource{"runs/deny", "Run", {"create", {}}},
-    Resource{"runs/log", "Run", {"get", {}}},
-    Resource{"workloads", "Workload", {"get", {}}},
-    Resource{"templates", "Template", {"get", {}}},
-    Resource{"files", "File", {"get", {}}},
-    Resource{"images", "Image", {"get", {}}},
-    Resource{"audit", "AuditEvent", {"get", {}}},
-    Resource{"audit/log", "AuditEvent", {"get", {}}},
-    Resource{"whoami", "Subject", {"get", {}}},
+    Resource{"runs", "Run", {"create", "get"}},       Resource{"runs/approve", "Run", {"create", {}}},
+    Resource{"runs/cancel", "Run", {"create", {}}},   Resource{"runs/deny", "Run", {"create", {}}},
+    Resource{"runs/log", "Run", {"get", {}}},         Resource{"workloads", "Workload", {"get", {}}},
+    Resource{"templates", "Template", {"get", {}}},   Resource{"files", "File", {"get", {}}},
+    Resource{"images", "Image", {"get", {}}},         Resource{"audit", "AuditEvent", {"get", {}}},
+    Resource{"audit/log", "AuditEvent", {"get", {}}}, Resource{"whoami", "Subject", {"get", {}}},
     Resource{"version", "Version", {"get", {}}},
 };
 
@@ -39,7 +33,8 @@ std::string group_version() { return fmt::format("{}/{}", kAggregatedGroup, kAgg
 
 json::object group() {
   const json::object version{{"groupVersion", group_version()}, {"version", kAggregatedVersion}};
-  return json::object{{"name", kAggregatedGroup}, {"versions", json::array{version}}, {"preferredVersion", version}};
+  return json::object{
+      {"name", kAggregatedGroup}, {"versions", json::array{version}}, {"preferredVersion", version}};
 }
 
 json::object with_kind(std::string_view kind, json::object rest) {
@@ -71,8 +66,10 @@ std::optional<net::ServerResponse> discovery(const net::ServerRequest& request) 
   std::string_view path = request.path;
   if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   if (path == "/livez") return text_response(200, "ok\n");
-  if (path == "/apis") return json_response(200, with_kind("APIGroupList", {{"groups", json::array{group()}}}));
-  if (path == fmt::format("/apis/{}", kAggregatedGroup)) return json_response(200, with_kind("APIGroup", group()));
+  if (path == "/apis")
+    return json_response(200, with_kind("APIGroupList", {{"groups", json::array{group()}}}));
+  if (path == fmt::format("/apis/{}", kAggregatedGroup))
+    return json_response(200, with_kind("APIGroup", group()));
   if (path == kAggregatedRoot)
     return json_response(
         200, with_kind("APIResourceList", {{"groupVersion", group_version()}, {"resources", resources()}}));

@@ -39,10 +39,10 @@ struct Exchange {
   Services& services;
   const net::ServerRequest& request;
   net::ResponseWriter& out;
-  runs::Caller caller;    // empty on open routes
-  std::string parameter;  // of the path; several are joined by '/'
+  runs::Caller caller;      // empty on open routes
+  std::string parameter;    // of the path; several are joined by '/'
   bool aggregated = false;  // asked for below /apis: only the API server's front proxy may
-  int status = 0;         // set by handlers that answer through `out` themselves
+  int status = 0;           // set by handlers that answer through `out` themselves
 };
 
 // A response to send; nullopt where the handler has answered through `out`.

@@ -81,9 +81,9 @@ bool share_one(const std::vector<Owned<X509>>& a, const std::vector<Owned<X509>>
 }
 
 bool is_plain(std::string_view s) {
-  return !s.empty() && s.size() <= kMaxName && std::ranges::none_of(s, [](char c) {
-    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-  }) && valid_utf8(s);
+  return !s.empty() && s.size() <= kMaxName &&
+         std::ranges::none_of(s, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }) &&
+         valid_utf8(s);
 }
 
 }  // namespace
@@ -92,10 +92,11 @@ Result<RequestHeaders> parse_request_headers(const json::value& config_map) {
   RequestHeaders out;
   out.ca_pem = get_string(config_map, {"data", "requestheader-client-ca-file"});
   if (out.ca_pem.empty())
-    return fail(Errc::failed_precondition, "auth.front_proxy_off",
-                fmt::format("ConfigMap {} has no requestheader-client-ca-file: the API server is no front proxy",
-                            kConfigMap),
-                "start kube-apiserver with --requestheader-client-ca-file and --proxy-client-cert-file");
+    return fail(
+        Errc::failed_precondition, "auth.front_proxy_off",
+        fmt::format("ConfigMap {} has no requestheader-client-ca-file: the API server is no front proxy",
+                    kConfigMap),
+        "start kube-apiserver with --requestheader-client-ca-file and --proxy-client-cert-file");
   const auto authorities = certificates(out.ca_pem);
   if (authorities.empty()) return unreadable("requestheader-client-ca-file", "no certificate in it");
   OJ_TRY(out.allowed_names, names(config_map, "requestheader-allowed-names"));
@@ -104,10 +105,11 @@ Result<RequestHeaders> parse_request_headers(const json::value& config_map) {
   if (out.user_headers.empty()) return unreadable("requestheader-username-headers", "no header in it");
   if (out.allowed_names.empty() &&
       share_one(authorities, certificates(get_string(config_map, {"data", "client-ca-file"}))))
-    return fail(Errc::failed_precondition, "auth.front_proxy_unsafe",
-                "the request-header CA of the API server signs client certificates too, and no name is named: "
-                "each of them would pass for the front proxy",
-                "give the API server --requestheader-allowed-names, or a CA of its own for the front proxy");
+    return fail(
+        Errc::failed_precondition, "auth.front_proxy_unsafe",
+        "the request-header CA of the API server signs client certificates too, and no name is named: "
+        "each of them would pass for the front proxy",
+        "give the API server --requestheader-allowed-names, or a CA of its own for the front proxy");
   return out;
 }
 
@@ -124,7 +126,7 @@ Result<> check_front_proxy(const RequestHeaders& known, std::string_view chain_p
   const Owned<X509_STORE> store(X509_STORE_new());
   const Owned<X509_STORE_CTX> context(X509_STORE_CTX_new());
   const std::unique_ptr<STACK_OF(X509), void (*)(STACK_OF(X509)*)> others(
-      sk_X509_new_null(), [](STACK_OF(X509)* s) { sk_X509_free(s); });
+      sk_X509_new_null(), [](STACK_OF(X509) * s) { sk_X509_free(s); });
   if (!store || !context || !others) return untrusted("out of memory");
   for (const auto& authority : certificates(known.ca_pem)) X509_STORE_add_cert(store.get(), authority.get());
   for (std::size_t i = 1; i < chain.size(); ++i) sk_X509_push(others.get(), chain[i].get());
@@ -138,7 +140,8 @@ Result<> check_front_proxy(const RequestHeaders& known, std::string_view chain_p
   ERR_clear_error();
   if (!good) return untrusted(X509_verify_cert_error_string(why));
   const auto name = common_name(chain.front().get());
-  if (!known.allowed_names.empty() && std::ranges::find(known.allowed_names, name) == known.allowed_names.end())
+  if (!known.allowed_names.empty() &&
+      std::ranges::find(known.allowed_names, name) == known.allowed_names.end())
     return fail(Errc::unauthenticated, "auth.front_proxy_name",
                 fmt::format("the client certificate's common name \"{}\" is none of the front proxy's",
                             printable(name, 100)),
@@ -177,8 +180,9 @@ std::string forwarded_from(const net::Headers& headers) {
   if (const auto comma = last.rfind(','); comma != std::string_view::npos) last.remove_prefix(comma + 1);
   last = trim(last);
   const bool address = last.size() <= 64 && std::ranges::all_of(last, [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.' || c == ':';
-  });
+                         return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') ||
+                                c == '.' || c == ':';
+                       });
   return address ? std::string(last) : std::string();
 }
 

@@ -98,8 +98,11 @@ net::Task<Result<FrontProxy::Impl::Known>> FrontProxy::Impl::check(Ptr self, std
       last = check_front_proxy(*known, chain_pem);
       if (last) co_return known;
     } else {
-      Error e{Errc::unavailable, "auth.front_proxy_unknown",
-              "the cluster has not said yet who its front proxy is", {}, 1};
+      Error e{Errc::unavailable,
+              "auth.front_proxy_unknown",
+              "the cluster has not said yet who its front proxy is",
+              {},
+              1};
       if (self->problem) {
         e.message += ": " + self->problem->message;
         e.hint = self->problem->hint;

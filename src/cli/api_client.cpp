@@ -93,19 +93,23 @@ Error error_of_answer(const net::HttpResponse& answer) {
 Error error_by_way_of(const std::string& cluster, std::string_view method, std::string_view target,
                       const net::HttpResponse& answer) {
   // OddJob's own words pass through the API server as they are.
-  if (answer.headers.get("Content-Type").starts_with("application/problem+json")) return error_of_answer(answer);
+  if (answer.headers.get("Content-Type").starts_with("application/problem+json"))
+    return error_of_answer(answer);
   const auto path = target.substr(0, target.find('?'));
   Error e =
       kube::error_from_answer(fmt::format("{} {}", method, path), answer.status, answer.headers, answer.body);
   if (answer.status == 401) {
     e.hint = "`kubectl auth whoami` with the same kubeconfig says more";
   } else if (answer.status == 403) {
-    e.hint = "the API server asks for permission before OddJob is asked: ClusterRole oddjob-user, bound to you";
+    e.hint =
+        "the API server asks for permission before OddJob is asked: ClusterRole oddjob-user, bound to you";
   } else if (answer.status == 404) {
     e.code = "cli.not_served";
     e.message = fmt::format("the cluster at {} does not serve OddJob: there is no {}/{} in it", cluster,
                             kAggregatedGroup, kAggregatedVersion);
-    e.hint = "OddJob is to be installed there with apiService.enabled=true; or go straight to a server with --server";
+    e.hint =
+        "OddJob is to be installed there with apiService.enabled=true; or go straight to a server with "
+        "--server";
   } else if (answer.status >= 502 && answer.status <= 504) {
     e.kind = Errc::unavailable;
     e.code = "cli.not_reached";

@@ -8,8 +8,8 @@
 #include "cli/config.hpp"
 #include "core/error.hpp"
 #include "core/json.hpp"
-#include "net/async.hpp"
 #include "kube/passage.hpp"
+#include "net/async.hpp"
 #include "net/http_client.hpp"
 
 namespace oddjob::cli {

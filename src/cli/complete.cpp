@@ -124,7 +124,8 @@ std::vector<std::string> fixed_candidates(const Place& p, const std::vector<std:
     return {"requested", "pending_approval", "starting", "running", "succeeded", "failed",
             "timed_out", "cancelled",        "lost",     "denied",  "expired"};
   if (o == "--context") return contexts;
-  if (o == "--token-file" || o == "--ca-file" || o == "--kubeconfig" || o == "--filename") return {std::string(kFiles)};
+  if (o == "--token-file" || o == "--ca-file" || o == "--kubeconfig" || o == "--filename")
+    return {std::string(kFiles)};
   if (!o.empty()) return {};  // only the user knows
   std::vector<std::string> out;
   if (p.word.starts_with('-')) {

@@ -160,9 +160,10 @@ Result<Settings> merge_settings(const GlobalFlags& flags, const Environment& env
   Settings s;
   if (flags.via_kubernetes) {
     if (const auto& other = first({flags.server, flags.token_file, flags.ca_file}); !other.empty())
-      return fail(Errc::invalid_argument, "cli.usage",
-                  "by way of Kubernetes the kubeconfig says where to go and as whom: --server, --token-file and "
-                  "--ca-file have no place there");
+      return fail(
+          Errc::invalid_argument, "cli.usage",
+          "by way of Kubernetes the kubeconfig says where to go and as whom: --server, --token-file and "
+          "--ca-file have no place there");
     s.via_kubernetes = true;
     s.kubeconfig = flags.kubeconfig;
     s.kube_context = flags.context;

@@ -83,16 +83,18 @@ int program(std::string_view name, std::vector<std::string> arguments) {
     invocation.command.assign(separator + 1, arguments.end());
     arguments.erase(separator, arguments.end());
   }
-  CLI::App app{"Run one command, once, in a service's own environment on Kubernetes.", 
+  CLI::App app{"Run one command, once, in a service's own environment on Kubernetes.",
                invocation.plugin ? "kubectl oddjob" : "oddjob"};
   app.require_subcommand(1);
   app.set_version_flag("--version", fmt::format("oddjob {} ({})", ODDJOB_VERSION, ODDJOB_COMMIT));
   auto& flags = invocation.flags;
   app.add_option("-n,--namespace", flags.name_space, "Namespace");
-  app.add_option("--context", flags.context,
-                 invocation.plugin ? "Context of the kubeconfig to use" : "Context of the configuration to use");
-  app.add_flag("--via-kubernetes", flags.via_kubernetes,
-               "Go by way of the kubeconfig's API server, as its user; --context is one of the kubeconfig then");
+  app.add_option(
+      "--context", flags.context,
+      invocation.plugin ? "Context of the kubeconfig to use" : "Context of the configuration to use");
+  app.add_flag(
+      "--via-kubernetes", flags.via_kubernetes,
+      "Go by way of the kubeconfig's API server, as its user; --context is one of the kubeconfig then");
   app.add_option("--kubeconfig", flags.kubeconfig, "The kubeconfig, by way of Kubernetes");
   app.add_option("--server", flags.server, "URL of the OddJob server");
   app.add_option("--token-file", flags.token_file, "File that holds the token");

@@ -76,7 +76,8 @@ std::string to_aggregated(std::string_view target) {
   if (!path) return std::string(target);
   std::string out(kAggregatedRoot);
   for (const auto& row : kRows)
-    if (const auto parts = fits(row.rest, *path)) return out.append(fill(row.aggregated, *parts)).append(tail);
+    if (const auto parts = fits(row.rest, *path))
+      return out.append(fill(row.aggregated, *parts)).append(tail);
   return out.append(*path).append(tail);
 }
 

@@ -284,7 +284,8 @@ Task<bool> Connection::answer(Parser& parser) {
   request.method = std::string(message.method_string());
   request.target = std::string(message.target());
   request.peer = peer_;
-  (core_->options.ask_client_cert ? request.unverified_client_chain_pem : request.client_cert_pem) = client_cert_;
+  (core_->options.ask_client_cert ? request.unverified_client_chain_pem : request.client_cert_pem) =
+      client_cert_;
   for (const auto& field : message)
     request.headers.add(std::string(field.name_string()), std::string(field.value()));
   request.body = std::move(message.body());

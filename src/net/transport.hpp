@@ -45,7 +45,7 @@ std::unique_ptr<Transport> plain_transport(ServerSocket socket);
 std::unique_ptr<Transport> tls_transport(ServerSocket socket, boost::asio::ssl::context& context);
 
 // "server.tls"
-Result<std::shared_ptr<boost::asio::ssl::context>> make_tls_context(const ServerOptions& options,
-                                                                    const std::string& named_authorities = {});
+Result<std::shared_ptr<boost::asio::ssl::context>> make_tls_context(
+    const ServerOptions& options, const std::string& named_authorities = {});
 
 }  // namespace oddjob::net

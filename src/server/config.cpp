@@ -105,13 +105,14 @@ struct Reader {
            {},
            0});
     if (config.front_proxy && config.tls_cert_file.empty())
-      problems.push_back({Errc::invalid_argument,
-                          "config.bad_value",
-                          fmt::format("{}: auth.frontProxy needs listen.tlsCertFile and listen.tlsKeyFile: the API "
-                                      "server proves who it is by a client certificate",
-                                      place("auth")),
-                          {},
-                          0});
+      problems.push_back(
+          {Errc::invalid_argument,
+           "config.bad_value",
+           fmt::format("{}: auth.frontProxy needs listen.tlsCertFile and listen.tlsKeyFile: the API "
+                       "server proves who it is by a client certificate",
+                       place("auth")),
+           {},
+           0});
   }
 };
 

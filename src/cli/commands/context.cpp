@@ -48,8 +48,8 @@ json::object without_secret(const CliContext& c) {
     if (!c.kubeconfig.empty()) o["kubeconfig"] = c.kubeconfig;
     if (!c.kube_context.empty()) o["kubeContext"] = c.kube_context;
   }
-  o["identity"] = c.via_kubernetes          ? "kubeconfig, by way of Kubernetes"
-                  : !c.token.empty()        ? "token"
+  o["identity"] = c.via_kubernetes        ? "kubeconfig, by way of Kubernetes"
+                  : !c.token.empty()      ? "token"
                   : !c.token_file.empty() ? "token file"
                   : c.auth_kubeconfig     ? "kubeconfig"
                                           : "none";
@@ -161,8 +161,7 @@ void add_context(CLI::App& app, Invocation& invocation) {
       if (next.server.empty() && !next.via_kubernetes)
         return fail(Errc::invalid_argument, "cli.no_server", "a context needs a server",
                     "add --server https://oddjob.example.com");
-      if (const auto url = net::parse_url(next.server);
-          !next.server.empty() && (!url || url->scheme.empty()))
+      if (const auto url = net::parse_url(next.server); !next.server.empty() && (!url || url->scheme.empty()))
         return fail(Errc::invalid_argument, "url.malformed",
                     fmt::format("'{}' is not an http or https URL", printable(next.server, 200)));
       if (known != nullptr)
@@ -176,7 +175,8 @@ void add_context(CLI::App& app, Invocation& invocation) {
   set->fallthrough()->add_option("name", fields->name)->required();
   set->add_flag("--auth-kubeconfig", fields->auth_kubeconfig,
                 "Send the bearer token of the kubeconfig's user");
-  set->add_option("--kube-context", fields->kube_context, "With --via-kubernetes: a context of the kubeconfig");
+  set->add_option("--kube-context", fields->kube_context,
+                  "With --via-kubernetes: a context of the kubeconfig");
   sub("delete", "Forget a context",
       [fields](const Invocation& i) {
         return edit(i, [&](CliConfig& c) -> Result<std::string> {

@@ -161,9 +161,14 @@ TEST(FrontProxySubject, WhatIsNoNameIsRefused) {
     h.add("X-Remote-Group", group);
     return subject_of_headers(known(), h);
   };
-  for (const auto& [user, group] : std::vector<std::pair<std::string, std::string>>{
-           {"", "a"}, {"  ", "a"}, {std::string(2000, 'x'), "a"}, {"a\x01", "a"}, {"a", "b\x7f"}, {"\xff", "a"},
-           {"a", std::string(2000, 'x')}}) {
+  for (const auto& [user, group] :
+       std::vector<std::pair<std::string, std::string>>{{"", "a"},
+                                                        {"  ", "a"},
+                                                        {std::string(2000, 'x'), "a"},
+                                                        {"a\x01", "a"},
+                                                        {"a", "b\x7f"},
+                                                        {"\xff", "a"},
+                                                        {"a", std::string(2000, 'x')}}) {
     const auto r = ask(user, group);
     ASSERT_FALSE(r) << user;
     EXPECT_EQ(r.error().code, "auth.front_proxy_user");
@@ -179,7 +184,8 @@ TEST(FrontProxySubject, WhatIsNoNameIsRefused) {
 
 class FrontProxyTest : public ApiTest {
  protected:
-  const std::string kPath = "GET /api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+  const std::string kPath =
+      "GET /api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 
   void SetUp() override { client = std::make_unique<kube::Client>(loop, config(), quick()); }
   void TearDown() override {

@@ -160,7 +160,8 @@ TEST(Settings, ByWayOfKubernetesTheKubeconfigSaysTheRest) {
   }
 
   const auto config = parse_cli_config(
-      "contexts: [{name: here, via: kubernetes, kubeconfig: /k, kubeContext: b, namespace: ops}]\ncurrentContext: here",
+      "contexts: [{name: here, via: kubernetes, kubeconfig: /k, kubeContext: b, namespace: "
+      "ops}]\ncurrentContext: here",
       "config.yaml");
   ASSERT_TRUE(config) << config.error().message;
   const auto again = parse_cli_config(format_cli_config(*config), "again");

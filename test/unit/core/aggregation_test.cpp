@@ -32,7 +32,8 @@ TEST(Aggregation, EveryPathHasItsPlaceAndComesBack) {
 
 TEST(Aggregation, NothingHasTwoNames) {
   // A role that grants templates in one namespace would grant all by the other name.
-  for (const auto* path : {"/runs/abc/stream", "/templates/payments/backfill", "/audit/export", "/audit/verify"})
+  for (const auto* path :
+       {"/runs/abc/stream", "/templates/payments/backfill", "/audit/export", "/audit/verify"})
     EXPECT_EQ(from_aggregated(kRoot + path), std::nullopt) << path;
 }
 
@@ -41,7 +42,8 @@ TEST(Aggregation, WhatIsElsewhereStaysThere) {
                            "/apis/run.oddjob.dev/v1alpha1", "/apis/run.oddjob.dev/v1alpha1/",
                            "/apis/run.oddjob.dev/v1alpha10/runs", "/apis/run.oddjob.dev/v1/runs"})
     EXPECT_EQ(from_aggregated(path), std::nullopt) << path;
-  for (const auto* path : {"/healthz", "/api/v1", "/api/v1/", "/api/v10/runs"}) EXPECT_EQ(to_aggregated(path), path);
+  for (const auto* path : {"/healthz", "/api/v1", "/api/v1/", "/api/v10/runs"})
+    EXPECT_EQ(to_aggregated(path), path);
 }
 
 }  // namespace

@@ -123,7 +123,8 @@ TEST(TlsTest, ACertificateOfAnyAuthorityIsHandedOnUnverifiedWhereTheHandlerCheck
     ASSERT_TRUE(response) << response.error().message;
     EXPECT_EQ(response->headers.get("X-Verified"), "no");
     EXPECT_TRUE(response->body.starts_with("-----BEGIN CERTIFICATE-----"));
-    EXPECT_NE(pki().other_cert.find(response->body.substr(0, response->body.find("-----END"))), std::string::npos)
+    EXPECT_NE(pki().other_cert.find(response->body.substr(0, response->body.find("-----END"))),
+              std::string::npos)
         << "its own comes first";
   }
 }
