@@ -32,8 +32,11 @@ net::Task<Answer> list_workloads(Exchange& x) {
   OJ_CO_TRY(auto ns, name_space(q));
   OJ_CO_TRY(const auto limit, number(q, "limit", kMaxPage, 1, kMaxPage));
   OJ_CO_TRY(const auto after, start_after(q, kCursorKind));
+  const auto warnings = x.services.engine.workload_warnings(ns);
   OJ_CO_TRY(auto all, co_await x.services.engine.workloads(x.caller, std::move(ns)));
-  co_return json_response(200, page_of(std::move(all), after, limit, kCursorKind, &key, &item));
+  auto body = page_of(std::move(all), after, limit, kCursorKind, &key, &item);
+  if (!warnings.empty()) body["warnings"] = json::array(warnings.begin(), warnings.end());
+  co_return json_response(200, body);
 }
 
 }  // namespace oddjob::api

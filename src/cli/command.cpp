@@ -67,6 +67,9 @@ net::Task<Result<json::array>> all_items(ApiClient& api, std::string path, net::
     net::Query q = query;
     if (!cursor.empty()) q.add("cursor", cursor);
     OJ_CO_TRY(const auto page, co_await api.call("GET", path + "?" + q.encode()));
+    if (const auto* warnings = find_array(page, {"warnings"}); warnings != nullptr && cursor.empty())
+      for (const auto& w : *warnings)
+        if (w.is_string()) write_err(fmt::format("warning: {}\n", printable(sv(w.get_string()), 1000)));
     if (const auto* got = find_array(page, {"items"})) items.insert(items.end(), got->begin(), got->end());
     cursor = std::string(get_string(page, {"nextCursor"}));
   } while (!cursor.empty());

@@ -51,7 +51,8 @@ int with_server(Invocation& invocation,
 void print_value(const json::value& v, Format format);
 // The whole run (json, yaml), its name, or for people the sentence.
 void print_run(const Invocation& invocation, const json::value& run, std::string_view sentence);
-// All `items` of a list of the API, page by page. `path` is without a query.
+// All `items` of a list of the API, page by page. `path` is without a query. What
+// the server warns of (the list is not whole) goes to standard error.
 net::Task<Result<json::array>> all_items(ApiClient& api, std::string path, net::Query query);
 // `run/<id>` or `<id>`: the id.
 std::string run_id_argument(std::string text);

@@ -107,9 +107,13 @@ void Engine::Impl::watch() {
                                             std::string(name_of(object))};
                       self->workload_changed(ref, type == kube::WatchEventType::deleted ? nullptr : &object);
                     },
-                    [what, where](bool healthy, const Error* why) {
-                      if (!healthy && why != nullptr)
+                    [this, kind, ns, what, where](bool healthy, const Error* why) {
+                      if (healthy) {
+                        workload_problems.erase({ns, kind});
+                      } else if (why != nullptr) {
                         spdlog::warn("watching {}s{}: {}", what, where, why->message);
+                        workload_problems.insert_or_assign({ns, kind}, *why);
+                      }
                     }));
     }
   }
@@ -309,6 +313,10 @@ net::Task<Result<std::vector<WorkloadInfo>>> Engine::workloads(const Caller& cal
   return [](Impl::Ptr self, Subject subject, std::string ns) -> net::Task<Result<std::vector<WorkloadInfo>>> {
     co_return self->workloads(subject, ns);
   }(impl_, caller.subject, std::move(name_space));
+}
+
+std::vector<std::string> Engine::workload_warnings(std::string_view name_space) const {
+  return impl_->workload_warnings(name_space);
 }
 
 net::Task<Result<std::vector<TemplateInfo>>> Engine::templates(const Caller& caller, std::string name_space) {

@@ -134,6 +134,9 @@ class Engine {
   net::Task<Result<store::RunPage>> list(const Caller& caller, store::RunFilter filter, std::string cursor,
                                          int limit, bool approvable = false);
   net::Task<Result<std::vector<WorkloadInfo>>> workloads(const Caller& caller, std::string name_space);
+  // What workloads() leaves out, or has from before, because the cluster does not
+  // list it now: a sentence a kind and namespace, in the API server's words.
+  [[nodiscard]] std::vector<std::string> workload_warnings(std::string_view name_space) const;
   // The templates of the cluster, by namespace and name, as last seen; one of
   // them as it is now. Errors: "template.not_installed" (failed_precondition) where
   // the cluster has no JobTemplates, "template.not_found", those of the cluster.

@@ -172,6 +172,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   static net::Task<Result<Run>> cancel(Ptr self, Caller caller, std::string run_id);
   static net::Task<Result<store::RunPage>> list(Ptr self, Subject subject, store::RunFilter filter,
                                                 std::string cursor, int limit, bool approvable);
+  std::vector<std::string> workload_warnings(std::string_view name_space) const;
   Result<std::vector<WorkloadInfo>> workloads(const Subject& subject, const std::string& name_space) const;
 
   net::Loop& loop;
@@ -199,7 +200,8 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   std::vector<std::unique_ptr<kube::Reflector>> jobs, pods;
   std::vector<std::pair<WorkloadKind, std::unique_ptr<kube::Reflector>>> workload_caches;
   std::map<std::string, Error, std::less<>> watch_problems;  // of jobs and pods, by what is watched
-  std::set<std::string, std::less<>> swept;                  // uids looked at by sweep()
+  std::map<std::pair<std::string, WorkloadKind>, Error> workload_problems;  // by namespace ("": all) and kind
+  std::set<std::string, std::less<>> swept;                                 // uids looked at by sweep()
 
   std::unordered_map<std::string, KeyOwner> keys;  // bounded, see keys_order
   std::deque<std::string> keys_order;

@@ -136,6 +136,17 @@ net::Task<Result<store::RunPage>> Engine::Impl::list(Ptr self, Subject subject, 
   co_return page;
 }
 
+std::vector<std::string> Engine::Impl::workload_warnings(std::string_view name_space) const {
+  std::vector<std::string> out;
+  for (const auto& [where, why] : workload_problems) {
+    const auto& [ns, kind] = where;
+    if (!ns.empty() && !name_space.empty() && ns != name_space) continue;
+    out.push_back(fmt::format("{}s{}{} may be missing or out of date: {}", kind_name(kind),
+                              ns.empty() ? "" : " of namespace ", ns, printable(why.message, 500)));
+  }
+  return out;
+}
+
 Result<std::vector<WorkloadInfo>> Engine::Impl::workloads(const Subject& subject,
                                                           const std::string& name_space) const {
   const bool any = std::ranges::any_of(workload_caches, [](const auto& c) { return c.second->synced(); });

@@ -191,6 +191,20 @@ def from_the_log_of_a_new_server(world):
         server.stop()
 
 
+def from_the_list_of_a_new_server(world):
+    """What a list lacks, it says itself; the log says the same."""
+    server = world.own_server().start()
+    try:
+        def warned():
+            done = server.oddjob("ann", "workloads", "-n", NAMESPACE)
+            return done.code == 0 and "forbidden" in done.err and done.err
+        text = eventually(warned, "the list says why it is not whole", 60)
+        assert "forbidden" in server.log()
+        return text
+    finally:
+        server.stop()
+
+
 def from_a_template(world):
     return world.run("template/hello").err
 
@@ -214,7 +228,7 @@ def from_a_callers_token(world):
 WHERE = {
     **{(g, r, "get"): from_a_run_of(k) for g, r, k in (("apps", "deployments", "deploy"), ("apps", "statefulsets", "sts"),
                                                        ("apps", "daemonsets", "ds"), ("batch", "cronjobs", "cronjob"))},
-    **{(g, r, v): from_the_log_of_a_new_server for v in ("list", "watch") for g, r in (
+    **{(g, r, v): from_the_list_of_a_new_server for v in ("list", "watch") for g, r in (
         ("apps", "deployments"), ("apps", "statefulsets"), ("apps", "daemonsets"), ("batch", "cronjobs"))},
     **{(g, r, v): from_a_new_server for v in ("list", "watch") for g, r in (("batch", "jobs"), ("", "pods"))},
     ("batch", "jobs", "get"): from_a_run_that_stands_still,

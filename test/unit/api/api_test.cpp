@@ -251,6 +251,11 @@ TEST_F(ApiTest, WorkloadsComeByPageInOrder) {
   ASSERT_EQ(find_array(v, {"items"})->size(), 1U);
   EXPECT_EQ(get_string(v.at("items").at(0), {"workload"}), "sts/c");
   EXPECT_FALSE(v.as_object().contains("nextCursor"));
+  EXPECT_FALSE(v.as_object().contains("warnings")) << "the list is whole";
+  script_.warnings = {"CronJobs may be missing"};
+  v = body(get("/api/v1/workloads"));
+  EXPECT_EQ(v.at("warnings"), json::value(json::array{"CronJobs may be missing"}))
+      << "and says where it is not";
 }
 
 TEST_F(ApiTest, TemplatesAreListedAndShownWithTheirProblems) {

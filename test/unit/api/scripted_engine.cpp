@@ -97,6 +97,8 @@ net::Task<Result<std::vector<WorkloadInfo>>> Engine::workloads(const Caller&, st
   co_return impl_->script.workloads;
 }
 
+std::vector<std::string> Engine::workload_warnings(std::string_view) const { return impl_->script.warnings; }
+
 net::Task<Result<std::vector<TemplateInfo>>> Engine::templates(const Caller&, std::string) {
   if (impl_->script.error) co_return fail(*impl_->script.error);
   co_return impl_->script.templates;

@@ -19,6 +19,7 @@ struct EngineScript {
   std::string reason;
   std::optional<Error> error;  // what every call answers, once set
   std::vector<runs::WorkloadInfo> workloads;
+  std::vector<std::string> warnings;  // of the list of workloads
   std::vector<runs::TemplateInfo> templates;
   runs::DryRunResult dry_run;
   std::vector<runs::Caller> callers;  // of submit, dry_run, cancel
