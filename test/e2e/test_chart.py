@@ -1,5 +1,6 @@
 """The Helm chart: what it renders, for which values, and that a cluster takes it."""
 
+import base64
 import json
 
 import pytest
@@ -72,6 +73,9 @@ SETTINGS = {
                    "networkPolicy.egress[0].ports[0].port=443", "priorityClassName=high", "podLabels.cost=platform",
                    "podAnnotations.note=hello", "imagePullSecrets[0].name=pull", "config.auth.adminTeams={platform}",
                    "config.limits.maxActiveRuns=50", "persistence.storageClass=fast", "service.type=LoadBalancer"],
+    "behind the API server": ["apiService.enabled=true", "tls.mode=certManager", "tls.certManager.issuerRef.name=internal",
+                              "auth.staticTokensSecret=oddjob-tokens"],
+    "guarded": ["admissionPolicy.enabled=true", "rbac.pullSecrets=true", "serviceAccount.name=runner"],
     "an existing claim": ["persistence.existingClaim=mine"],
     "no roles and no account": ["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
 }
@@ -141,11 +145,12 @@ def test_selectors_select_the_pod_and_it_alone_writes_the_database(documents):
 
 def test_bindings_bind_the_account_of_the_pod(documents):
     account = pod_of(documents)["serviceAccountName"]
-    for (kind, _, _), document in documents.items():
-        if kind.endswith("Binding"):
+    for (kind, _, name), document in documents.items():
+        if kind in ("RoleBinding", "ClusterRoleBinding") and name != "oddjob-user":
             assert document["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "oddjob"}]
-            assert any(k.endswith("Role") and name == document["roleRef"]["name"] and k == document["roleRef"]["kind"]
-                       for k, _, name in documents)
+            role = document["roleRef"]
+            assert role["name"] == "extension-apiserver-authentication-reader" or any(
+                (k, n) == (role["kind"], role["name"]) for k, _, n in documents)
 
 
 # ---- what single values do -----------------------------------------------------------------------------
@@ -162,6 +167,50 @@ def test_chosen_namespaces_get_a_role_each_and_nothing_else_is_allowed_there():
 
 def test_without_token_review_its_role_is_not_there():
     assert ("ClusterRole", "", "oddjob-token-review") not in rendered("config.auth.tokenReview=false")
+
+
+def test_behind_the_api_server_what_it_needs_is_there_and_no_more(tmp_path):
+    certificate = tmp_path / "ca.crt"
+    certificate.write_text("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n")
+    done = helm("template", "oddjob", CHART, "--namespace", "oddjob", "--set", IMAGE, "--set", "apiService.enabled=true",
+                "--set-file", f"apiService.caBundle={certificate}", "--set", "apiService.users[0].kind=Group",
+                "--set", "apiService.users[0].name=engineers")
+    assert done.code == 0, done
+    documents = {(d["kind"], d["metadata"]["name"]): d for d in yaml.safe_load_all(done.out) if d}
+    service = documents[("APIService", "v1alpha1.run.oddjob.dev")]["spec"]
+    assert base64.b64decode(service["caBundle"]).decode() == certificate.read_text()
+    assert service["service"] == {"name": "oddjob", "namespace": "oddjob", "port": 443}
+    assert "insecureSkipTLSVerify" not in service
+    assert documents[("ClusterRoleBinding", "oddjob-user")]["subjects"] == [
+        {"kind": "Group", "name": "engineers", "apiGroup": "rbac.authorization.k8s.io"}]
+    rules = documents[("ClusterRole", "oddjob-user")]["rules"]
+    assert {g for r in rules for g in r["apiGroups"]} == {"run.oddjob.dev"}
+    assert yaml.safe_load(documents[("ConfigMap", "oddjob")]["data"]["oddjobd.yaml"])["auth"] == {"frontProxy": True}
+    # By default none of it: an aggregated API concerns the whole cluster.
+    assert not {"APIService"} & set(kinds(rendered()))
+    assert "frontProxy" not in config_of(rendered())
+
+
+def test_the_admission_policies_name_the_releases_own_account():
+    documents = rendered("admissionPolicy.enabled=true", "serviceAccount.name=runner",
+                         "admissionPolicy.breakGlassGroup=sre:break-glass", "admissionPolicy.queueControllers={one,two}")
+    policies = [d for (kind, _, _), d in documents.items() if kind == "ValidatingAdmissionPolicy"]
+    assert len(policies) == 2
+    for policy in policies:
+        variables = {v["name"]: v["expression"] for v in policy["spec"]["variables"]}
+        assert variables["oddjob"] == "'system:serviceaccount:oddjob:runner'"
+        assert variables["breakGlass"] == "'sre:break-glass'"
+        assert variables.get("queues", "['one', 'two']") == "['one', 'two']"
+    bindings = [d for (kind, _, _), d in documents.items() if kind == "ValidatingAdmissionPolicyBinding"]
+    assert sorted(b["spec"]["policyName"] for b in bindings) == sorted(p["metadata"]["name"] for p in policies)
+    old = helm("template", "oddjob", CHART, "--set", IMAGE, "--set", "admissionPolicy.enabled=true", "--kube-version", "1.29.4")
+    assert old.code != 0 and "needs Kubernetes 1.30" in old.err, old
+
+
+def test_pull_secrets_are_read_in_the_namespaces_that_are_served_only():
+    documents = rendered("rbac.pullSecrets=true", "namespaces={team-a,team-b}")
+    bound = [(kind, ns) for kind, ns, name in documents if name == "oddjob-pull-secrets" and kind.endswith("Binding")]
+    assert sorted(bound) == [("RoleBinding", "team-a"), ("RoleBinding", "team-b")]
 
 
 def test_a_digest_wins_over_the_tag():
@@ -204,6 +253,10 @@ def test_names_follow_the_release():
     ([IMAGE, "persistence.size=big"], ["persistence.size"]),
     ([IMAGE, "image.digest=latest"], ["image.digest"]),
     ([IMAGE, "ingress.enabled=true"], ["ingress.host"]),
+    ([IMAGE, "apiService.enabled=true"], ["apiService.caBundle", "--set-file"]),
+    ([IMAGE, "apiService.enabled=true", "tls.mode=none"], ["apiService.enabled", "TLS"]),
+    ([IMAGE, "apiService.caBundle=rubbish"], ["apiService.caBundle"]),
+    ([IMAGE, "admissionPolicy.breakGlassGroup=a'b"], ["admissionPolicy.breakGlassGroup"]),
 ], ids=lambda v: v[-1] if isinstance(v, list) and v else None)
 def test_a_wrong_value_is_refused_by_name(settings, words):
     done = template(*settings, image=None)

@@ -1,4 +1,4 @@
-"""docs/install.md, command by command, as somebody would who follows the page.
+"""docs/install.md, command by command on a real control plane, as somebody would who follows the page.
 
 What a machine without a container runtime cannot do is done by the test in the same
 place: pushing to a registry, and being the node (`rollout status`, `port-forward`).
@@ -7,6 +7,7 @@ place: pushing to a registry, and being the node (`rollout status`, `port-forwar
 import os
 import re
 
+import cluster as kubernetes
 import harness
 from harness import ROOT, run, workload
 from installed import Image, Kubelet
@@ -30,14 +31,16 @@ class Reader:
     def __init__(self, cluster, folder, image=None):
         self.cluster, self.folder, self.image = cluster, folder, image
         self.kubelet, self.starts = None, 0
-        bin_folder = folder / "bin"
+        bin_folder, own_bin = folder / "bin", folder / ".local" / "bin"
         bin_folder.mkdir(parents=True)
-        for name, target in (("helm", ROOT / "script" / "helm"), ("oddjob", harness.BIN / "oddjob")):
-            (bin_folder / name).write_text(f'#!/bin/sh\nexec "{target}" "$@"\n')
-            (bin_folder / name).chmod(0o755)
+        own_bin.mkdir(parents=True)
+        (bin_folder / "helm").write_text(f'#!/bin/sh\nexec "{ROOT / "script" / "helm"}" "$@"\n')
+        (bin_folder / "helm").chmod(0o755)
+        (bin_folder / "oddjob").symlink_to(harness.BIN / "oddjob")
+        (bin_folder / "kubectl").symlink_to(cluster.kubectl_program)
         for name in ("deploy", "docs", "script"):
             (folder / name).symlink_to(ROOT / name)
-        self.environment = dict(os.environ, PATH=f"{bin_folder}:{os.environ['PATH']}", KUBECONFIG=cluster.kubeconfig,
+        self.environment = dict(os.environ, PATH=f"{bin_folder}:{own_bin}:{os.environ['PATH']}", KUBECONFIG=cluster.kubeconfig,
                                 HOME=str(folder), NO_COLOR="1", **self.keep_caches())
         for name in ("ODDJOB_SERVER", "ODDJOB_TOKEN", "ODDJOB_CONFIG"):
             self.environment.pop(name, None)
@@ -57,6 +60,13 @@ class Reader:
             self.kubelet.stop()
         self.starts += 1
         self.kubelet = Kubelet(self.cluster, "oddjob", "oddjob", self.image, self.folder / f"kubelet-{self.starts}").start()
+        # What the endpoints of a pod on a node would say.
+        self.cluster.apply(
+            {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+             "metadata": {"name": "oddjob-on-this-machine", "labels": {"kubernetes.io/service-name": "oddjob"}},
+             "ports": [{"name": "https", "port": self.kubelet.port, "protocol": "TCP"}],
+             "endpoints": [{"addresses": [kubernetes.machine_address()], "conditions": {"ready": True}}]},
+            namespace="oddjob")
 
     def follow(self, command):
         if command == "script/image":
@@ -78,14 +88,19 @@ class Reader:
             self.kubelet.stop()
 
 
-def test_every_command_of_the_page(tmp_path):
+def test_every_command_of_the_page(tmp_path, tmp_path_factory):
     clusters = {}
 
     def reader(name, image=None):
         if name not in clusters:
             folder = tmp_path / name
             (folder / "server").mkdir(parents=True)
-            cluster = harness.DevCluster(folder / "server")
+            cluster = kubernetes.Cluster(tmp_path_factory.mktemp("k8s"), node=name == "one")
+            try:
+                cluster.start()
+            except BaseException:
+                cluster.stop()
+                raise
             cluster.apply(workload("payments"))
             cluster.kubectl("create", "namespace", "payments")
             clusters[name] = Reader(cluster, folder / "clone", image)
@@ -107,6 +122,8 @@ def test_every_command_of_the_page(tmp_path):
                 reader("one").be_the_node()
         assert "system:serviceaccount:default:ann" in said["oddjob whoami"], said
         assert said["oddjob run deploy/payments -- echo hello"] == "hello\n", said
+        assert "front_proxy" in said["kubectl oddjob whoami"] and "system:masters" in said["kubectl oddjob whoami"], said
+        assert said["kubectl oddjob run deploy/payments -- echo hello again"] == "hello again\n", said
         claims = reader("one").cluster.get("pvc", namespace="oddjob")["items"]
         assert [c["metadata"]["name"] for c in claims] == ["oddjob"], "the audit outlives the release"
     finally:
