@@ -250,7 +250,7 @@ Task<> Connection::serve() {
     spdlog::debug("{}: no TLS handshake: {}", peer_, refused.message());
     co_return;
   }
-  client_cert_ = transport_->client_certificate();
+  client_cert_ = transport_->client_certificate(core_->options.ask_client_cert);
   expire_in(core_->options.header_timeout);
   for (;;) {
     const bool next = co_await one_exchange();

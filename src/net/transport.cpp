@@ -32,7 +32,7 @@ class Plain final : public Transport {
     socket_.shutdown(asio::socket_base::shutdown_send, ignored);
     co_return;
   }
-  std::string client_certificate() override { return {}; }
+  std::string client_certificate(bool /*chain*/) override { return {}; }
   ServerSocket& socket() override { return socket_; }
 
  private:
@@ -58,7 +58,7 @@ class Tls final : public Transport {
     co_return error;
   }
   Task<> say_goodbye() override { co_await stream_.async_shutdown(kTuple); }
-  std::string client_certificate() override {
+  std::string client_certificate(bool chain) override {
     std::string out;
     X509* certificate = SSL_get1_peer_certificate(stream_.native_handle());
     if (certificate == nullptr) return out;
@@ -66,9 +66,9 @@ class Tls final : public Transport {
       char* data = nullptr;
       bool written = PEM_write_bio_X509(memory, certificate) == 1;
       // Of a server's peer, the chain is without its own certificate.
-      const STACK_OF(X509)* chain = SSL_get_peer_cert_chain(stream_.native_handle());
-      for (int i = 0; written && i < sk_X509_num(chain); ++i)
-        written = PEM_write_bio_X509(memory, sk_X509_value(chain, i)) == 1;
+      const STACK_OF(X509)* sent = SSL_get_peer_cert_chain(stream_.native_handle());
+      for (int i = 0; chain && written && i < sk_X509_num(sent); ++i)
+        written = PEM_write_bio_X509(memory, sk_X509_value(sent, i)) == 1;
       if (written) {
         const long size = BIO_get_mem_data(memory, &data);
         out.assign(data, static_cast<std::size_t>(size));

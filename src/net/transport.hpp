@@ -34,7 +34,8 @@ class Transport {
   virtual Task<boost::system::error_code> write(std::array<boost::asio::const_buffer, 3> bytes) = 0;
   // Says that this is the end, so that the peer need not fear a cut.
   virtual Task<> say_goodbye() = 0;
-  virtual std::string client_certificate() = 0;  // PEM, its chain behind it; or empty
+  // PEM, with what the peer sent besides behind it if `chain` is wanted; or empty.
+  virtual std::string client_certificate(bool chain) = 0;
   virtual ServerSocket& socket() = 0;
 
   // Ends whatever is under way. With `reset` the peer sees an error, never an end.
