@@ -8,6 +8,7 @@
 
 #include "auth/authenticator.hpp"
 #include "auth/front_proxy.hpp"
+#include "core/checkpoint.hpp"
 #include "image/service/service.hpp"
 #include "net/http_server.hpp"
 #include "runs/engine.hpp"
@@ -38,6 +39,8 @@ struct ApiOptions {
   image::Service* images = nullptr;
   runs::WorkloadImages* workload_images = nullptr;
   std::function<std::vector<Figure>()> figures{};  // gauges; asked at each scrape
+  // Borrowed; null: there are no checkpoints ("audit.no_checkpoints").
+  const CheckpointSigner* checkpoint_signer = nullptr;
   // Without it there is nothing below /apis. Borrowed.
   auth::FrontProxy* front_proxy = nullptr;
 };

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "api/api.hpp"
+#include "audit/exporter.hpp"
 #include "auth/front_proxy.hpp"
 #include "core/text.hpp"
 #include "fs/files.hpp"
