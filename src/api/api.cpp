@@ -51,14 +51,14 @@ struct Api::Impl {
   // A caller who asks too often is told which limit that is, and when it may ask again.
   struct Limit {
     RateLimit& buckets;
-    std::string_view label, key, of_whom;
+    std::string_view code, key, of_whom;  // "limits.runs"
   };
   Result<> charge(const Limit& limit, std::string_view who) {
     const auto wait = limit.buckets.take(who, std::chrono::steady_clock::now());
     if (wait == std::chrono::nanoseconds::zero()) return {};
-    services.metrics.limited(limit.label);
+    services.metrics.limited(limit.code.substr(limit.code.find('.') + 1));
     const auto seconds = static_cast<int>(std::chrono::ceil<std::chrono::seconds>(wait).count());
-    Error e{Errc::rate_limited, "limits." + std::string(limit.label),
+    Error e{Errc::rate_limited, std::string(limit.code),
             fmt::format("too many {} in a minute: limits.{} is {}", limit.of_whom, limit.key,
                         limit.buckets.per_minute()),
             fmt::format("try again in {} s", seconds), seconds};
@@ -71,8 +71,8 @@ struct Api::Impl {
     return by_front_proxy(x);
   }
   net::Task<Result<Subject>> by_front_proxy(Exchange& x) {
-    auto asking = services.options.front_proxy->authenticate(x.request.unverified_client_chain_pem,
-                                                             x.request.headers);
+    auto asking =
+        services.options.front_proxy->authenticate(x.request.unverified_client_chain_pem, x.request.headers);
     OJ_CO_TRY(auto subject, co_await std::move(asking));
     co_return services.auth.admit(std::move(subject));
   }
@@ -84,28 +84,28 @@ struct Api::Impl {
     auto subject = co_await std::move(asking);
     if (!subject) {
       if (subject.error().kind == Errc::unauthenticated) {
-        const Limit strangers{services.strangers, "unauthenticated", "unauthenticatedPerMinute",
+        const Limit strangers{services.strangers, "limits.unauthenticated", "unauthenticatedPerMinute",
                               "requests without a valid identity from this address"};
         OJ_CO_CHECK(charge(strangers, host_of(x.request.peer)));
       }
       co_return fail(std::move(subject).error());
     }
     x.caller.subject = std::move(*subject);
-    const Limit requests{services.requests, "requests", "requestsPerMinute", "requests"};
+    const Limit requests{services.requests, "limits.requests", "requestsPerMinute", "requests"};
     OJ_CO_CHECK(charge(requests, x.caller.subject.user));
     co_return Result<>{};
   }
 
   net::Task<Answer> run(const Route& route, Exchange& x) {
     if (!x.aggregated && route.access == Access::open && route.kind != Kind::probe) {
-      const Limit strangers{services.strangers, "unauthenticated", "unauthenticatedPerMinute",
+      const Limit strangers{services.strangers, "limits.unauthenticated", "unauthenticatedPerMinute",
                             "requests without an identity from this address"};
       OJ_CO_CHECK(charge(strangers, host_of(x.request.peer)));
     }
     if (x.aggregated || route.access == Access::identity) {
       OJ_CO_CHECK(co_await identify(x));
       if (route.handler == &create_run) {
-        const Limit runs{services.runs, "runs", "runsPerMinute", "runs asked for"};
+        const Limit runs{services.runs, "limits.runs", "runsPerMinute", "runs asked for"};
         OJ_CO_CHECK(charge(runs, x.caller.subject.user));
       }
       x.caller.channel = channel_of(x.request.headers);
