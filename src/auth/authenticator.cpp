@@ -81,11 +81,11 @@ struct Authenticator::Impl {
   bool closed = false;
   ReviewCache cache;
   std::unordered_map<std::string, std::shared_ptr<Review>> reviews;
-  std::unordered_map<std::string, Subject> seen;  // by user
+  std::map<std::pair<AuthMethod, std::string>, Subject> seen;  // by how and user
 
   Subject remembered(Subject s) {
     if (seen.size() >= kMaxSeen) seen.clear();
-    seen.insert_or_assign(s.user, s);
+    seen.insert_or_assign({s.how, s.user}, s);
     return s;
   }
 };
@@ -121,6 +121,7 @@ const StaticToken* Authenticator::Impl::find_static(std::string_view hash) const
 }
 
 Subject Authenticator::Impl::with_roles(Subject s) const {
+  s = with_named_teams(std::move(s), options.teams);
   s.admin = s.admin || any_of_teams(s.teams, options.admin_teams);
   s.auditor = s.auditor || any_of_teams(s.teams, options.auditor_teams);
   return s;
@@ -158,6 +159,11 @@ net::Task<Result<Subject>> Authenticator::Impl::authenticate(Ptr self, std::stri
   OJ_CO_TRY(const std::string_view token, bearer(header));
   const std::string hash = sha256_hex(token);
   if (const StaticToken* t = self->find_static(hash)) co_return self->with_roles(t->subject);
+  if (const auto oidc = self->options.oidc; oidc && oidc->claims(token)) {
+    std::string owned(token);
+    OJ_CO_TRY(Subject s, co_await oidc->subject(std::move(owned)));
+    co_return self->remembered(self->with_roles(std::move(s)));
+  }
   if (!self->options.token_review || self->client == nullptr) co_return unknown_token();
 
   if (const Verdict* known = self->cache.find(hash, Steady::now())) {
@@ -189,7 +195,9 @@ net::Task<Result<Subject>> Authenticator::Impl::authenticate(Ptr self, std::stri
 
 std::optional<Subject> Authenticator::known(const Subject& recorded) const {
   if (recorded.how != AuthMethod::static_token) {
-    const auto it = impl_->seen.find(recorded.user);
+    if (recorded.how == AuthMethod::oidc && !(impl_->options.oidc && impl_->options.oidc->may_name(recorded.user)))
+      return std::nullopt;
+    const auto it = impl_->seen.find({recorded.how, recorded.user});
     return it == impl_->seen.end() ? recorded : it->second;
   }
   std::optional<Subject> found;
@@ -205,6 +213,10 @@ std::optional<Subject> Authenticator::known(const Subject& recorded) const {
     }
   }
   return found;
+}
+
+std::vector<LoginIssuer> Authenticator::logins() const {
+  return impl_->options.oidc ? impl_->options.oidc->logins() : std::vector<LoginIssuer>{};
 }
 
 net::Task<> Authenticator::Impl::review(Ptr self, std::string token, std::string hash,

@@ -1,4 +1,4 @@
-// Who is calling: bearer tokens, static or by Kubernetes TokenReview.
+// Who is calling: bearer tokens, static, of OpenID Connect issuers, or by Kubernetes TokenReview.
 #pragma once
 
 #include <memory>
@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/oidc.hpp"
+#include "auth/teams.hpp"
 #include "core/error.hpp"
 #include "core/words.hpp"
 #include "kube/client.hpp"
@@ -34,6 +36,8 @@ struct AuthOptions {
   Duration cache_ttl = std::chrono::seconds(10);  // of positive and negative reviews
   std::size_t cache_entries = 10000;
   std::vector<std::string> admin_teams, auditor_teams;
+  std::vector<NamedTeam> teams;
+  std::shared_ptr<Oidc> oidc;  // null: no issuers
 };
 
 class Authenticator {
@@ -42,8 +46,10 @@ class Authenticator {
   Authenticator(AuthOptions options, kube::Client* client);
   ~Authenticator();
   // `authorization`: the header's value. Errors, kind unauthenticated:
-  // "auth.missing", "auth.malformed", "auth.unknown_token"; kind unavailable:
-  // "auth.review_failed". No message holds the token.
+  // "auth.missing", "auth.malformed", "auth.unknown_token", and those of Oidc; kind
+  // unavailable: "auth.review_failed", "auth.keys_unavailable". No message holds the
+  // token. Asked in this order: static tokens (by hash); a configured issuer, which
+  // alone sees a token with its `iss`; TokenReview.
   net::Task<Result<Subject>> authenticate(std::string_view authorization);
   // The roles of a subject that others have authenticated (the front proxy), who
   // is known() from then on, like one who came with a token.
@@ -52,8 +58,11 @@ class Authenticator {
   void replace_roles(std::vector<std::string> admin_teams, std::vector<std::string> auditor_teams);
   // What is known now of a subject that was identified earlier: for one with a
   // static token, what the file says (nullopt: nothing any more); for others,
-  // as they were identified last, or `recorded` itself where that is long ago.
+  // as they were identified last, or `recorded` itself where that is long ago
+  // (nullopt where no issuer that is configured now gives such a name).
   [[nodiscard]] std::optional<Subject> known(const Subject& recorded) const;
+  // Where people log in; empty: nowhere.
+  [[nodiscard]] std::vector<LoginIssuer> logins() const;
 
  private:
   struct Impl;
