@@ -69,6 +69,7 @@ net::Task<Answer> verify_audit(Exchange& x);
 net::Task<Answer> audit_checkpoint(Exchange& x);
 net::Task<Answer> get_version(Exchange& x);
 net::Task<Answer> get_whoami(Exchange& x);
+net::Task<Answer> get_login(Exchange& x);
 net::Task<Answer> get_openapi(Exchange& x);
 net::Task<Answer> get_metrics(Exchange& x);
 net::Task<Answer> get_healthz(Exchange& x);

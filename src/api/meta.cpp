@@ -31,6 +31,18 @@ net::Task<Answer> get_whoami(Exchange& x) {
   co_return json_response(200, body);
 }
 
+net::Task<Answer> get_login(Exchange& x) {
+  OJ_CO_CHECK(check_query(x.request.query, {}));
+  json::array issuers;
+  for (const auto& l : x.services.auth.logins()) {
+    json::object o{{"issuer", l.issuer}, {"clientId", l.client_id}, {"scopes", strings(l.scopes)}};
+    if (!l.ca_pem.empty()) o["caPem"] = l.ca_pem;
+    issuers.emplace_back(std::move(o));
+  }
+  json::object body{{"issuers", std::move(issuers)}};
+  co_return json_response(200, body);
+}
+
 net::Task<Answer> get_openapi(Exchange& /*x*/) {
   co_return text_response(200, std::string(openapi_document()), "application/json");
 }

@@ -25,6 +25,7 @@ constexpr std::array kRoutes = {
     Route{"GET", "/api/v1/audit/checkpoint", &audit_checkpoint},
     Route{"GET", "/api/v1/whoami", &get_whoami},
     Route{"GET", "/api/v1/version", &get_version, Access::open},
+    Route{"GET", "/api/v1/login", &get_login, Access::open},
     Route{"GET", "/api/v1/openapi.json", &get_openapi, Access::open},
     Route{"GET", "/metrics", &get_metrics, Access::open, Kind::probe},
     Route{"GET", "/healthz", &get_healthz, Access::open, Kind::probe},

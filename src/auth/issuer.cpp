@@ -116,12 +116,13 @@ Result<WorkloadIdentity> workload_of(const json::value& v) {
 }
 
 Result<Duration> duration_of(const json::value& v, std::string_view key, Duration least, Duration most) {
-  OJ_TRY(const auto text, text_of(v, key));
-  if (text == "0" && least == Duration::zero()) return Duration::zero();
-  OJ_TRY(const auto d, parse_duration(text));
-  if (d < least || d > most)
+  const auto text = text_of(v, key);
+  if (!text) return fail(text.error());
+  const auto d = *text == "0" ? Result<Duration>(Duration::zero()) : parse_duration(*text);
+  if (!d) return fail(d.error());
+  if (*d < least || *d > most)
     return bad(fmt::format("{}: from {} to {}", key, format_duration(least), format_duration(most)));
-  return d;
+  return *d;
 }
 
 Result<> check_url(const std::string& url) {

@@ -28,6 +28,7 @@ struct WorkloadIdentity {
   std::vector<ClaimCondition> claims;  // all must hold; never empty
   std::string username;                // "ci:${repository}": begins with literal text
   std::vector<std::string> teams;
+  friend bool operator==(const WorkloadIdentity&, const WorkloadIdentity&) = default;
 };
 
 struct Issuer {
@@ -46,6 +47,7 @@ struct Issuer {
   std::vector<std::string> scopes;
   Duration clock_skew = std::chrono::seconds(30);
   Duration keys_max_age = std::chrono::hours(1);  // how long keys hold while the issuer is down
+  friend bool operator==(const Issuer&, const Issuer&) = default;
 };
 
 // RS*, PS* and ES*: the signatures that are accepted where nothing is said.

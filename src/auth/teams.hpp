@@ -13,6 +13,7 @@ namespace oddjob::auth {
 struct NamedTeam {
   std::string name;
   std::vector<std::string> users, groups;  // user names and groups as subjects have them
+  friend bool operator==(const NamedTeam&, const NamedTeam&) = default;
 };
 
 // {sre: {users: [ann@example.com], groups: [platform-sre]}}. Error "config.bad_value".

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "auth/issuer.hpp"
+#include "auth/teams.hpp"
 #include "core/clock.hpp"
 #include "core/error.hpp"
 #include "core/json.hpp"
@@ -36,6 +38,8 @@ struct ServerConfig {
   bool token_review = true;
   bool front_proxy = false;  // take callers by way of the API server (an APIService); needs TLS
   std::vector<std::string> token_review_audiences, admin_teams, auditor_teams;
+  std::vector<auth::Issuer> issuers;  // auth.oidc
+  std::vector<auth::NamedTeam> teams;
   std::vector<std::vector<std::string>> aliases;  // user names that are one person
   std::string pending_jobs = "suspended";         // or "deferred"
   std::vector<HookConfig> hooks;

@@ -113,6 +113,16 @@ struct Server::Impl {
     return all;
   }
 
+  [[nodiscard]] Result<std::shared_ptr<auth::Oidc>> issuers() const {
+    auto list = config.issuers;
+    if (list.empty()) return nullptr;
+    for (auto& issuer : list) {
+      if (issuer.ca_file.empty()) continue;
+      OJ_TRY(issuer.ca_pem, fs::read_file(issuer.ca_file, kMaxPem, "config.tls_unreadable"));
+    }
+    return std::make_shared<auth::Oidc>(loop, std::move(list));
+  }
+
   [[nodiscard]] Result<net::ServerOptions> http_options() {
     net::ServerOptions options;
     options.address = config.listen_address;
@@ -198,6 +208,8 @@ struct Server::Impl {
     auth_options.token_review_audiences = config.token_review_audiences;
     auth_options.admin_teams = config.admin_teams;
     auth_options.auditor_teams = config.auditor_teams;
+    auth_options.teams = config.teams;
+    OJ_TRY(auth_options.oidc, issuers());
     authenticator = std::make_unique<auth::Authenticator>(std::move(auth_options), client.get());
 
     api::ApiOptions api_options;

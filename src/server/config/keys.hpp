@@ -27,6 +27,7 @@ Keys listen_keys();
 Keys database_keys();
 Keys kubernetes_keys();
 Keys auth_keys();
+Keys identity_keys();  // auth.oidc, auth.teams
 Keys runs_keys();
 Keys hooks_keys();
 Keys limits_keys();
