@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "cli/login/renew.hpp"
 #include "core/aggregation.hpp"
 #include "core/text.hpp"
 #include "fs/files.hpp"
@@ -61,9 +62,7 @@ Result<std::string> bearer(const Settings& settings, const Environment& environm
                   fmt::format("the kubeconfig context '{}' has no bearer token to send", cluster.context),
                   "`auth: kubeconfig` works for users with a token or a token file");
   }
-  if (file.empty())
-    return fail(Errc::unauthenticated, "cli.no_token", fmt::format("no token for {}", settings.server),
-                "set ODDJOB_TOKEN or ODDJOB_TOKEN_FILE, or `oddjob context set NAME --token-file FILE`");
+  if (file.empty()) return std::string();
   OJ_TRY(const auto text, fs::read_file(file, kMaxSecretFile, "cli.file_unreadable"));
   return std::string(trim(text));
 }
@@ -122,16 +121,16 @@ Error error_by_way_of(const std::string& cluster, std::string_view method, std::
 
 ApiClient::ApiClient(net::Loop& loop, std::string server, std::string authorization,
                      net::HttpClientOptions options)
-    : server_(std::move(server)),
+    : loop_(loop),
+      server_(std::move(server)),
       authorization_(std::move(authorization)),
       http_(std::make_unique<net::HttpClient>(loop, std::move(options))) {}
 ApiClient::ApiClient(net::Loop& loop, kube::Config cluster)
-    : server_(cluster.server),
+    : loop_(loop),
+      server_(cluster.server),
       passage_(std::make_unique<kube::Passage>(loop, std::move(cluster), "oddjob/" ODDJOB_VERSION)) {}
 
-Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settings& settings,
-                                                   const Environment& environment) {
-  if (settings.cluster) return std::unique_ptr<ApiClient>(new ApiClient(loop, *settings.cluster));
+Result<net::HttpClientOptions> ApiClient::http_options(const Settings& settings) {
   OJ_TRY(const auto url, net::parse_url(settings.server));
   net::HttpClientOptions options;
   options.user_agent = "oddjob/" ODDJOB_VERSION;
@@ -139,13 +138,41 @@ Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settin
   if (!settings.ca_file.empty()) {
     OJ_TRY(options.tls.ca_pem, fs::read_file(settings.ca_file, kMaxSecretFile, "cli.file_unreadable"));
   }
-  OJ_TRY(const auto token, bearer(settings, environment));
+  return options;
+}
+
+Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settings& settings,
+                                                   const Environment& environment) {
+  if (settings.cluster) return std::unique_ptr<ApiClient>(new ApiClient(loop, *settings.cluster));
+  OJ_TRY(auto options, http_options(settings));
+  OJ_TRY(auto token, bearer(settings, environment));
+  const auto path = session_path(environment, settings.server);
+  std::optional<LoginSession> session;
+  if (token.empty()) {
+    OJ_TRY(session, load_session(path));
+    if (session && session->server != settings.server) session.reset();
+    if (!session)
+      return fail(Errc::unauthenticated, "cli.no_token", fmt::format("no token for {}", settings.server),
+                  "run `oddjob login`, or set ODDJOB_TOKEN or ODDJOB_TOKEN_FILE, or `oddjob context set NAME "
+                  "--token-file FILE`");
+    token = session->id_token;
+  }
   for (const char c : token)
     if (c <= ' ' || c == 0x7f)
       return fail(Errc::unauthenticated, "cli.no_token", "the token has a character that no token can have",
                   "check the token file or ODDJOB_TOKEN");
-  return std::unique_ptr<ApiClient>(
+  std::unique_ptr<ApiClient> made(
       new ApiClient(loop, settings.server, "Bearer " + token, std::move(options)));
+  made->session_ = std::move(session);
+  made->session_path_ = path;
+  return made;
+}
+
+net::Task<Result<>> ApiClient::renew() {
+  if (!session_ || !needs_renewal(*session_, system_clock().now())) co_return Result<>{};
+  OJ_CO_TRY(session_, co_await renewed(loop_, session_path_, *session_));
+  authorization_ = "Bearer " + session_->id_token;
+  co_return Result<>{};
 }
 
 net::HttpRequest ApiClient::request(std::string method, std::string path, net::Headers headers) const {
@@ -165,6 +192,7 @@ Error ApiClient::error_of(std::string_view method, std::string_view target,
 net::Task<Result<net::HttpResponse>> ApiClient::fetch(std::string method, std::string path, std::string body,
                                                       net::Headers headers) {
   const bool harmless = method == "GET";
+  OJ_CO_CHECK(co_await renew());
   auto r = request(std::move(method), std::move(path), std::move(headers));
   r.body = std::move(body);
   const auto asked = std::make_pair(r.method, r.url);
@@ -197,6 +225,7 @@ net::Task<Result<json::value>> ApiClient::call(std::string method, std::string p
 
 net::Task<Result<net::HttpStream>> ApiClient::open(std::string path, net::Headers headers,
                                                    Duration idle_timeout) {
+  OJ_CO_CHECK(co_await renew());
   auto r = request("GET", std::move(path), std::move(headers));
   r.idle_timeout = idle_timeout;
   const auto target = r.url;

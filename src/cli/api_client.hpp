@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "cli/config.hpp"
+#include "cli/login/session.hpp"
 #include "core/error.hpp"
 #include "core/json.hpp"
 #include "kube/passage.hpp"
@@ -25,7 +26,8 @@ Error error_by_way_of(const std::string& cluster, std::string_view method, std::
 // Loop thread only.
 class ApiClient {
  public:
-  // Reads token and CA files. Errors: "cli.no_token", "cli.file_unreadable",
+  // Reads token and CA files; without a token, the session of `oddjob login`, which is
+  // renewed before it expires. Errors: "cli.no_token", "cli.file_unreadable",
   // those of the kubeconfig where the context says `auth: kubeconfig`.
   static Result<std::unique_ptr<ApiClient>> make(net::Loop& loop, const Settings& settings,
                                                  const Environment& environment);
@@ -39,6 +41,10 @@ class ApiClient {
                                              net::Headers headers = {});
   // A streamed answer (status 200), otherwise the error it stands for.
   net::Task<Result<net::HttpStream>> open(std::string path, net::Headers headers, Duration idle_timeout);
+  // How this server is reached: TLS material and proxy.
+  static Result<net::HttpClientOptions> http_options(const Settings& settings);
+  // The session that is used, if it is one.
+  [[nodiscard]] const std::optional<LoginSession>& session() const noexcept { return session_; }
   [[nodiscard]] const std::string& server() const noexcept { return server_; }
 
  private:
@@ -47,7 +53,10 @@ class ApiClient {
   [[nodiscard]] net::HttpRequest request(std::string method, std::string path, net::Headers headers) const;
   [[nodiscard]] Error error_of(std::string_view method, std::string_view target,
                                const net::HttpResponse& answer) const;
-  std::string server_, authorization_;
+  net::Task<Result<>> renew();
+  net::Loop& loop_;
+  std::string server_, authorization_, session_path_;
+  std::optional<LoginSession> session_;
   // One of the two: straight to the server, or by way of Kubernetes.
   std::unique_ptr<net::HttpClient> http_;
   std::unique_ptr<kube::Passage> passage_;

@@ -71,6 +71,8 @@ void add_templates(CLI::App& app, Invocation& invocation);
 void add_template(CLI::App& app, Invocation& invocation);
 void add_render(CLI::App& app, Invocation& invocation);
 void add_audit(CLI::App& app, Invocation& invocation);
+void add_login(CLI::App& app, Invocation& invocation);
+void add_logout(CLI::App& app, Invocation& invocation);
 void add_whoami(CLI::App& app, Invocation& invocation);
 void add_context(CLI::App& app, Invocation& invocation);
 void add_completion(CLI::App& app, Invocation& invocation);

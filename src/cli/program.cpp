@@ -106,7 +106,7 @@ int program(std::string_view name, std::vector<std::string> arguments) {
   app.footer("`oddjob COMMAND --help` says more. To try OddJob without a cluster: `oddjobd dev`.");
   for (const auto add : {add_run, add_logs, add_ls, add_show, add_cancel, add_pending, add_approve, add_deny,
                          add_workloads, add_templates, add_template, add_image, add_render, add_audit,
-                         add_whoami, add_context, add_completion, add_version})
+                         add_login, add_logout, add_whoami, add_context, add_completion, add_version})
     add(app, invocation);
 
   if (arguments.empty() && !invocation.has_separator) {

@@ -57,6 +57,9 @@ net::Task<Result<int>> whoami(ApiClient& api, const Invocation& invocation) {
   write_out(fmt::format(
       "User:    {}\nTeams:   {}\nServer:  {}\nMethod:  {}\n", printable(get_string(me, {"user"}), 200),
       teams.empty() ? "<none>" : join(teams, ", "), api.server(), get_string(me, {"method"})));
+  if (const auto& session = api.session())
+    write_out(fmt::format("Expires: {}{}\n", format_time(session->expires),
+                          session->refresh_token.empty() ? "" : ", and is renewed before"));
   if (get_bool(me, {"admin"}))
     write_out("Role:    admin\n");
   else if (get_bool(me, {"auditor"}))

@@ -1,0 +1,20 @@
+// A session that is about to expire is renewed before it is used.
+#pragma once
+
+#include <string>
+
+#include "cli/login/session.hpp"
+#include "core/error.hpp"
+#include "net/async.hpp"
+
+namespace oddjob::cli {
+
+// True where the ID token should be renewed before it is sent.
+bool needs_renewal(const LoginSession& session, Time now);
+
+// The session as it is after a renewal, by this process or by another one that
+// was quicker; itself where the provider is away and it still holds. Errors:
+// "cli.session_expired", "cli.session_busy", those of Provider.
+net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, LoginSession session);
+
+}  // namespace oddjob::cli
