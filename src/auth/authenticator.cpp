@@ -81,12 +81,12 @@ struct Authenticator::Impl {
   bool closed = false;
   ReviewCache cache;
   std::unordered_map<std::string, std::shared_ptr<Review>> reviews;
-  std::map<std::pair<AuthMethod, std::string>, Subject> seen;  // by how and user
+  std::map<std::pair<AuthMethod, std::string>, Subject> seen;  // by how and user; without roles
 
   Subject remembered(Subject s) {
     if (seen.size() >= kMaxSeen) seen.clear();
     seen.insert_or_assign({s.how, s.user}, s);
-    return s;
+    return with_roles(std::move(s));
   }
 };
 
@@ -99,9 +99,10 @@ void Authenticator::replace_static_tokens(std::vector<StaticToken> tokens) {
 }
 
 void Authenticator::replace_roles(std::vector<std::string> admin_teams,
-                                  std::vector<std::string> auditor_teams) {
+                                  std::vector<std::string> auditor_teams, std::vector<NamedTeam> teams) {
   impl_->options.admin_teams = std::move(admin_teams);
   impl_->options.auditor_teams = std::move(auditor_teams);
+  impl_->options.teams = std::move(teams);
 }
 
 Subject Authenticator::admit(Subject subject) {
@@ -162,13 +163,13 @@ net::Task<Result<Subject>> Authenticator::Impl::authenticate(Ptr self, std::stri
   if (const auto oidc = self->options.oidc; oidc && oidc->claims(token)) {
     std::string owned(token);
     OJ_CO_TRY(Subject s, co_await oidc->subject(std::move(owned)));
-    co_return self->remembered(self->with_roles(std::move(s)));
+    co_return self->remembered(std::move(s));
   }
   if (!self->options.token_review || self->client == nullptr) co_return unknown_token();
 
   if (const Verdict* known = self->cache.find(hash, Steady::now())) {
     if (!known->subject) co_return unknown_token();
-    co_return self->remembered(self->with_roles(*known->subject));
+    co_return self->remembered(*known->subject);
   }
   std::shared_ptr<Review> state;
   if (const auto it = self->reviews.find(hash); it != self->reviews.end()) {
@@ -190,15 +191,16 @@ net::Task<Result<Subject>> Authenticator::Impl::authenticate(Ptr self, std::stri
   if (!*state->result) co_return fail(state->result->error());
   const Verdict& verdict = **state->result;
   if (!verdict.subject) co_return unknown_token();
-  co_return self->remembered(self->with_roles(*verdict.subject));
+  co_return self->remembered(*verdict.subject);
 }
 
 std::optional<Subject> Authenticator::known(const Subject& recorded) const {
   if (recorded.how != AuthMethod::static_token) {
-    if (recorded.how == AuthMethod::oidc && !(impl_->options.oidc && impl_->options.oidc->may_name(recorded.user)))
+    if (recorded.how == AuthMethod::oidc &&
+        !(impl_->options.oidc && impl_->options.oidc->may_name(recorded.user)))
       return std::nullopt;
     const auto it = impl_->seen.find({recorded.how, recorded.user});
-    return it == impl_->seen.end() ? recorded : it->second;
+    return impl_->with_roles(it == impl_->seen.end() ? recorded : it->second);
   }
   std::optional<Subject> found;
   for (const StaticToken& t : impl_->options.static_tokens) {

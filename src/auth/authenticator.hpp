@@ -55,7 +55,8 @@ class Authenticator {
   // is known() from then on, like one who came with a token.
   Subject admit(Subject subject);
   void replace_static_tokens(std::vector<StaticToken> tokens);  // on reload
-  void replace_roles(std::vector<std::string> admin_teams, std::vector<std::string> auditor_teams);
+  void replace_roles(std::vector<std::string> admin_teams, std::vector<std::string> auditor_teams,
+                     std::vector<NamedTeam> teams = {});
   // What is known now of a subject that was identified earlier: for one with a
   // static token, what the file says (nullopt: nothing any more); for others,
   // as they were identified last, or `recorded` itself where that is long ago

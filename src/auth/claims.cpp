@@ -73,14 +73,16 @@ Result<> check_addressee(const json::value& claims, const Issuer& issuer) {
   const json::value* azp = find(claims, {"azp"});
   const std::string party = azp == nullptr ? std::string() : scalar_text(*azp);
   if (azp == nullptr && (!people || audiences.size() <= 1) && issuer.authorized_parties.empty()) return {};
-  const bool known = issuer.authorized_parties.empty()
-                         ? has(issuer.audiences, party) || (!issuer.client_id.empty() && party == issuer.client_id)
-                         : has(issuer.authorized_parties, party);
+  const bool known =
+      issuer.authorized_parties.empty()
+          ? has(issuer.audiences, party) || (!issuer.client_id.empty() && party == issuer.client_id)
+          : has(issuer.authorized_parties, party);
   if (party.empty() || !known)
     return refused("auth.token_party",
-                   party.empty() ? "the bearer token is for several audiences and does not say (`azp`) who asked for it"
-                                 : fmt::format("the bearer token was given to '{}', which is not accepted here",
-                                               printable(party, 100)));
+                   party.empty()
+                       ? "the bearer token is for several audiences and does not say (`azp`) who asked for it"
+                       : fmt::format("the bearer token was given to '{}', which is not accepted here",
+                                     printable(party, 100)));
   return {};
 }
 
@@ -94,7 +96,8 @@ Result<> check_times(const json::value& claims, const Issuer& issuer, Time now) 
                    "run `oddjob login`");
   for (const auto& from : {nbf, iat})
     if (from && now + issuer.clock_skew < *from)
-      return refused("auth.token_not_yet", fmt::format("the bearer token is not valid before {}", format_time(*from)),
+      return refused("auth.token_not_yet",
+                     fmt::format("the bearer token is not valid before {}", format_time(*from)),
                      "do the clocks of this server and of the issuer agree?");
   return {};
 }
@@ -138,20 +141,23 @@ Result<Subject> workload_subject(const json::value& claims, const Issuer& issuer
 Result<Subject> person_subject(const json::value& claims, const Issuer& issuer) {
   const std::string_view name = get_string(claims, {issuer.username_claim});
   if (issuer.username_claim == "email" && !get_bool(claims, {"email_verified"}))
-    return refused("auth.token_email", "the issuer does not say that the bearer token's e-mail address is verified",
+    return refused("auth.token_email",
+                   "the issuer does not say that the bearer token's e-mail address is verified",
                    "verify the address with the identity provider, or configure another usernameClaim");
   Subject s;
   s.how = AuthMethod::oidc;
   s.user = issuer.username_prefix + std::string(name);
   if (name.empty() || !is_name(s.user) || s.user.starts_with("system:"))
-    return refused("auth.token_username",
-                   fmt::format("the bearer token's claim '{}' is missing or is no user name", issuer.username_claim));
+    return refused(
+        "auth.token_username",
+        fmt::format("the bearer token's claim '{}' is missing or is no user name", issuer.username_claim));
   if (issuer.groups_claim.empty()) return s;
   const json::value* groups = find(claims, {issuer.groups_claim});
   const auto add = [&](const json::value& v) {
     if (!v.is_string() || v.get_string().empty()) return;
     std::string group = issuer.groups_prefix + std::string(sv(v.get_string()));
-    if (is_name(group) && !group.starts_with("system:") && !has(s.teams, group)) s.teams.push_back(std::move(group));
+    if (is_name(group) && !group.starts_with("system:") && !has(s.teams, group))
+      s.teams.push_back(std::move(group));
   };
   if (groups == nullptr || groups->is_null()) return s;
   if (!groups->is_array()) {
@@ -163,7 +169,8 @@ Result<Subject> person_subject(const json::value& claims, const Issuer& issuer) 
   }
   if (groups->get_array().size() > kMaxGroups)
     return refused("auth.token_malformed",
-                   fmt::format("the bearer token's claim '{}' has more than {} groups", issuer.groups_claim, kMaxGroups));
+                   fmt::format("the bearer token's claim '{}' has more than {} groups", issuer.groups_claim,
+                               kMaxGroups));
   for (const json::value& v : groups->get_array()) add(v);
   return s;
 }

@@ -62,8 +62,7 @@ Result<ClaimCondition> condition_of(std::string_view claim, const json::value& v
     return c;
   }
   if (v.is_array()) {
-    if (v.get_array().empty() || v.get_array().size() > kMaxList ||
-        !std::ranges::all_of(v.get_array(), add))
+    if (v.get_array().empty() || v.get_array().size() > kMaxList || !std::ranges::all_of(v.get_array(), add))
       return bad(fmt::format("{}: a list of values", claim));
   } else if (!add(v)) {
     return bad(fmt::format("{}: a value, a list of values, or {{pattern: …}}", claim));
@@ -90,7 +89,8 @@ Result<> check_template(const std::string& text) {
     const auto end = text.find('}', at);
     if (end == std::string::npos || end == at + 2) return bad("username: ${claim}, with its closing brace");
   }
-  if (text.starts_with("system:")) return bad("username: a name outside of system:, which is Kubernetes' own");
+  if (text.starts_with("system:"))
+    return bad("username: a name outside of system:, which is Kubernetes' own");
   return {};
 }
 
@@ -127,8 +127,8 @@ Result<Duration> duration_of(const json::value& v, std::string_view key, Duratio
 
 Result<> check_url(const std::string& url) {
   const auto parsed = net::parse_url(url);
-  if (!parsed || parsed->scheme != "https" || !parsed->query.empty() ||
-      url.find('#') != std::string::npos || url.find('@') != std::string::npos)
+  if (!parsed || parsed->scheme != "https" || !parsed->query.empty() || url.find('#') != std::string::npos ||
+      url.find('@') != std::string::npos)
     return bad("issuer: an https URL without query, fragment and user");
   return {};
 }
@@ -224,11 +224,13 @@ Result<Issuer> issuer_of(const json::value& v) {
   if (out.audiences.empty())
     return bad("audiences: without one, tokens that the issuer made for other programs would do here");
   if (!out.workloads.empty()) {
-    for (const std::string_view key : {"usernameClaim", "usernamePrefix", "groupsClaim", "groupsPrefix", "clientId"})
+    for (const std::string_view key :
+         {"usernameClaim", "usernamePrefix", "groupsClaim", "groupsPrefix", "clientId"})
       if (v.get_object().contains(key))
-        return bad(fmt::format("workloads or {}, not both: machines and people are two entries, with "
-                               "audiences of their own",
-                               key));
+        return bad(
+            fmt::format("workloads or {}, not both: machines and people are two entries, with "
+                        "audiences of their own",
+                        key));
   } else if (!out.prefix_given && out.username_claim != "email") {
     out.username_prefix = out.url + "#";
   }

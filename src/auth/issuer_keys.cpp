@@ -37,9 +37,7 @@ std::string discovery_url(std::string issuer) {
 
 struct IssuerKeys::Impl {
   using Ptr = std::shared_ptr<Impl>;
-  Impl(net::Loop& l, IssuerKeysOptions o) : loop(l), options(std::move(o)) {
-    tokens = options.unknown_burst;
-  }
+  Impl(net::Loop& l, IssuerKeysOptions o) : loop(l), options(std::move(o)) { tokens = options.unknown_burst; }
 
   net::Loop& loop;
   IssuerKeysOptions options;
@@ -101,7 +99,8 @@ net::Task<Result<std::string>> IssuerKeys::Impl::get(Ptr self, std::string url, 
   request.max_body = max_body;
   OJ_CO_TRY(auto answer, co_await self->http->fetch(std::move(request)));
   if (answer.status != 200)
-    co_return fail(Errc::unavailable, "oidc.bad_answer", fmt::format("GET {}: status {}", url, answer.status));
+    co_return fail(Errc::unavailable, "oidc.bad_answer",
+                   fmt::format("GET {}: status {}", url, answer.status));
   co_return std::move(answer.body);
 }
 
@@ -110,10 +109,10 @@ net::Task<Result<IssuerKeys::Keys>> IssuerKeys::Impl::read(Ptr self) {
   OJ_CO_TRY(const auto text, co_await get(self, url, kMaxDiscovery));
   OJ_CO_TRY(const auto document, parse_json(text, url, kMaxDiscovery));
   if (get_string(document, {"issuer"}) != self->options.url)
-    co_return fail(Errc::unavailable, "oidc.other_issuer",
-                   fmt::format("{} says that its issuer is '{}'", url,
-                               printable(get_string(document, {"issuer"}), 200)),
-                   "`issuer` in the configuration must be the same to the byte, a last slash included");
+    co_return fail(
+        Errc::unavailable, "oidc.other_issuer",
+        fmt::format("{} says that its issuer is '{}'", url, printable(get_string(document, {"issuer"}), 200)),
+        "`issuer` in the configuration must be the same to the byte, a last slash included");
   const std::string jwks_uri(get_string(document, {"jwks_uri"}));
   if (const auto parsed = net::parse_url(jwks_uri); !parsed || parsed->scheme != "https")
     co_return fail(Errc::unavailable, "oidc.no_keys", fmt::format("{}: jwks_uri is no https URL", url));
@@ -134,8 +133,9 @@ net::Task<> IssuerKeys::Impl::fetch(Ptr self) {
     self->failure.clear();
   } else {
     self->failed = now;
-    std::string said = got.error().hint.empty() ? got.error().message
-                                                : fmt::format("{}; {}", got.error().message, got.error().hint);
+    std::string said = got.error().hint.empty()
+                           ? got.error().message
+                           : fmt::format("{}; {}", got.error().message, got.error().hint);
     if (self->http && said != self->failure)
       spdlog::warn("auth: no keys from {}: {}", self->options.url, said);
     self->failure = std::move(said);
@@ -161,8 +161,8 @@ std::unexpected<Error> IssuerKeys::Impl::unavailable() const {
           fmt::format("the keys of {} cannot be had, so its tokens cannot be checked{}{}", options.url,
                       failure.empty() ? "" : ": ", failure),
           "try again in a moment; the server's log says more", 0};
-  e.retry_after_seconds =
-      static_cast<int>(std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(options.retry).count()));
+  e.retry_after_seconds = static_cast<int>(
+      std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(options.retry).count()));
   return fail(std::move(e));
 }
 
@@ -181,8 +181,8 @@ net::Task<Result<IssuerKeys::Keys>> IssuerKeys::Impl::for_token(Ptr self, Signed
     Error e{Errc::unavailable, "auth.keys_unavailable",
             fmt::format("{} was asked for its keys too often just now", self->options.url),
             "try again in a moment", 0};
-    e.retry_after_seconds = static_cast<int>(
-        std::max<std::int64_t>(1, std::chrono::ceil<std::chrono::seconds>(self->options.unknown_every).count()));
+    e.retry_after_seconds = static_cast<int>(std::max<std::int64_t>(
+        1, std::chrono::ceil<std::chrono::seconds>(self->options.unknown_every).count()));
     co_return fail(std::move(e));
   }
   co_await refreshed(self);

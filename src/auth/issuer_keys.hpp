@@ -20,11 +20,11 @@ namespace oddjob::auth {
 struct IssuerKeysOptions {
   std::string url, ca_pem;
   std::string proxy = "env";
-  Duration refresh = std::chrono::minutes(10);   // keys are asked for anew after so long
-  Duration max_age = std::chrono::hours(1);      // and not used after so long, if the issuer is down
-  Duration retry = std::chrono::seconds(10);     // between attempts, while it is
-  Duration timeout = std::chrono::seconds(10);   // of one exchange
-  int unknown_burst = 5;                         // fetches for unknown key ids at once
+  Duration refresh = std::chrono::minutes(10);        // keys are asked for anew after so long
+  Duration max_age = std::chrono::hours(1);           // and not used after so long, if the issuer is down
+  Duration retry = std::chrono::seconds(10);          // between attempts, while it is
+  Duration timeout = std::chrono::seconds(10);        // of one exchange
+  int unknown_burst = 5;                              // fetches for unknown key ids at once
   Duration unknown_every = std::chrono::seconds(10);  // and then one in so long
 };
 

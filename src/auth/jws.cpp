@@ -83,12 +83,14 @@ Result<std::vector<PublicKey>> parse_jwks(std::string_view text) {
     const std::string one = json::serialize(jwk);
     cjose_jwk_t* handle = cjose_jwk_import(one.data(), one.size(), &error);
     if (handle == nullptr) continue;
-    key.handle = std::shared_ptr<void>(handle, [](void* p) { cjose_jwk_release(static_cast<cjose_jwk_t*>(p)); });
+    key.handle =
+        std::shared_ptr<void>(handle, [](void* p) { cjose_jwk_release(static_cast<cjose_jwk_t*>(p)); });
     key.type = usable_type(jwk, handle);
     if (key.type.empty() || (!key.alg.empty() && type_of(key.alg) != key.type)) continue;
     out.push_back(std::move(key));
   }
-  if (out.empty()) return malformed("the key set has no key that checks signatures (RSA from 2048 bits, or EC)");
+  if (out.empty())
+    return malformed("the key set has no key that checks signatures (RSA from 2048 bits, or EC)");
   return out;
 }
 
@@ -105,7 +107,8 @@ Result<SignedToken> SignedToken::parse(std::string_view compact, const std::vect
   if (!text) return malformed();
   const auto header = parse_json(*text, "the token's header", 16U << 10U);
   if (!header || !header->is_object()) return malformed();
-  for (auto [field, key] : {std::pair{&out.header_.alg, "alg"}, {&out.header_.kid, "kid"}, {&out.header_.typ, "typ"}}) {
+  for (auto [field, key] :
+       {std::pair{&out.header_.alg, "alg"}, {&out.header_.kid, "kid"}, {&out.header_.typ, "typ"}}) {
     const json::value* v = find(*header, {key});
     if (v == nullptr) continue;
     if (!v->is_string() || v->get_string().size() > kMaxHeaderText) return malformed();
@@ -117,13 +120,15 @@ Result<SignedToken> SignedToken::parse(std::string_view compact, const std::vect
                                printable(out.header_.alg, 40)),
                    "accepted of its issuer: " + join(allowed, ", "));
   if (find(*header, {"crit"}) != nullptr)
-    return refused("auth.token_algorithm", "the bearer token asks for extensions (`crit`) that are not understood");
+    return refused("auth.token_algorithm",
+                   "the bearer token asks for extensions (`crit`) that are not understood");
   // Logout tokens, client assertions and the like are signed by the same keys.
   const auto typ = ascii_lower(out.header_.typ);
   if (!typ.empty() && typ != "jwt" && typ != "at+jwt" && typ != "application/at+jwt")
-    return refused("auth.token_type",
-                   fmt::format("the bearer token is of type '{}'; only ID tokens and access tokens are accepted",
-                               printable(out.header_.typ, 40)));
+    return refused(
+        "auth.token_type",
+        fmt::format("the bearer token is of type '{}'; only ID tokens and access tokens are accepted",
+                    printable(out.header_.typ, 40)));
   const Jws jws = import(out.compact_);
   if (!jws) return malformed();
   cjose_err error{};
@@ -144,7 +149,8 @@ Result<std::string> SignedToken::verify(const PublicKey& key) const {
   if (!fits(key)) return no();
   const Jws jws = import(compact_);
   cjose_err error{};
-  if (!jws || !cjose_jws_verify(jws.get(), static_cast<const cjose_jwk_t*>(key.handle.get()), &error)) return no();
+  if (!jws || !cjose_jws_verify(jws.get(), static_cast<const cjose_jwk_t*>(key.handle.get()), &error))
+    return no();
   std::uint8_t* bytes = nullptr;
   std::size_t size = 0;
   if (!cjose_jws_get_plaintext(jws.get(), &bytes, &size, &error)) return no();

@@ -19,9 +19,9 @@ namespace oddjob::auth {
 
 // One public key of a JWKS that can check signatures.
 struct PublicKey {
-  std::string kid;              // may be empty
-  std::string alg;              // the only one it is for; empty: any of its type
-  std::string type;             // "RSA", "P-256", "P-384", "P-521"
+  std::string kid;               // may be empty
+  std::string alg;               // the only one it is for; empty: any of its type
+  std::string type;              // "RSA", "P-256", "P-384", "P-521"
   std::shared_ptr<void> handle;  // of the library
 };
 

@@ -47,9 +47,8 @@ bool Oidc::claims(std::string_view token) const {
   if (impl_->entries.empty()) return false;
   const json::value payload = claimed_claims(token);
   const std::string_view issuer = get_string(payload, {"iss"});
-  return !issuer.empty() && std::ranges::any_of(impl_->entries, [&](const Impl::Entry& e) {
-    return e.issuer.url == issuer;
-  });
+  return !issuer.empty() &&
+         std::ranges::any_of(impl_->entries, [&](const Impl::Entry& e) { return e.issuer.url == issuer; });
 }
 
 net::Task<Result<Subject>> Oidc::subject(std::string token) { return Impl::subject(impl_, std::move(token)); }
@@ -58,7 +57,8 @@ net::Task<Result<Subject>> Oidc::Impl::subject(std::shared_ptr<Impl> self, std::
   // Unchecked, and used for nothing but to find who checks.
   const Entry* entry = self->entry_of(claimed_claims(token));
   if (entry == nullptr)
-    co_return fail(Errc::unauthenticated, "auth.token_issuer", "the bearer token is of no issuer that is known here");
+    co_return fail(Errc::unauthenticated, "auth.token_issuer",
+                   "the bearer token is of no issuer that is known here");
   OJ_CO_TRY(const SignedToken parsed, SignedToken::parse(token, entry->issuer.algorithms));
   OJ_CO_TRY(const auto keys, co_await entry->keys->for_token(parsed));
   Result<std::string> payload =

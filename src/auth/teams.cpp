@@ -12,8 +12,8 @@ namespace {
 constexpr std::size_t kMaxTeams = 1000, kMaxMembers = 10000, kMaxName = 256;
 
 bool is_name(std::string_view s) {
-  return !s.empty() && s.size() <= kMaxName && trim(s).size() == s.size() && printable(s, 4 * kMaxName) == s &&
-         s.find(',') == std::string_view::npos;
+  return !s.empty() && s.size() <= kMaxName && trim(s).size() == s.size() &&
+         printable(s, 4 * kMaxName) == s && s.find(',') == std::string_view::npos;
 }
 
 bool has(const std::vector<std::string>& list, const std::string& s) {

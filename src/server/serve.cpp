@@ -255,7 +255,7 @@ struct Server::Impl {
   Result<> take(const ServerConfig& next) {
     OJ_TRY(auto all_tokens, tokens(next.static_tokens_file));
     authenticator->replace_static_tokens(std::move(all_tokens));
-    authenticator->replace_roles(next.admin_teams, next.auditor_teams);
+    authenticator->replace_roles(next.admin_teams, next.auditor_teams, next.teams);
     engine->set_limits(engine_limits(next));
     api->set_limits(api_limits(next));
     if (next.log_level != config.log_level) spdlog::set_level(spdlog::level::from_str(next.log_level));

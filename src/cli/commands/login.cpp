@@ -26,9 +26,10 @@ Result<> check_server(const std::string& server) {
   OJ_TRY(const auto url, net::parse_url(server));
   const bool here = url.host == "127.0.0.1" || url.host == "localhost" || url.host == "::1";
   if (url.scheme == "https" || here) return {};
-  return fail(Errc::failed_precondition, "login.no_tls",
-              fmt::format("{} is reached without TLS; a login there could be read and used by others", server),
-              "use the https:// address of the server");
+  return fail(
+      Errc::failed_precondition, "login.no_tls",
+      fmt::format("{} is reached without TLS; a login there could be read and used by others", server),
+      "use the https:// address of the server");
 }
 
 net::Task<Result<std::vector<LoginIssuer>>> issuers_of(net::HttpClient& http, const Settings& settings) {
@@ -53,7 +54,8 @@ net::Task<Result<std::vector<LoginIssuer>>> issuers_of(net::HttpClient& http, co
   co_return out;
 }
 
-Result<LoginIssuer> chosen(const std::vector<LoginIssuer>& all, const std::string& wanted, const Settings& settings) {
+Result<LoginIssuer> chosen(const std::vector<LoginIssuer>& all, const std::string& wanted,
+                           const Settings& settings) {
   if (all.empty())
     return fail(Errc::unsupported, "login.not_configured",
                 fmt::format("{} has no identity provider to log in at", settings.server),
@@ -65,12 +67,14 @@ Result<LoginIssuer> chosen(const std::vector<LoginIssuer>& all, const std::strin
     known.push_back(l.issuer);
   }
   return fail(Errc::invalid_argument, "login.which_issuer",
-              wanted.empty() ? fmt::format("{} has several identity providers", settings.server)
-                             : fmt::format("{} has no identity provider '{}'", settings.server, printable(wanted, 200)),
+              wanted.empty()
+                  ? fmt::format("{} has several identity providers", settings.server)
+                  : fmt::format("{} has no identity provider '{}'", settings.server, printable(wanted, 200)),
               "give one of them with --issuer: " + join(known, ", "));
 }
 
-net::Task<Result<json::value>> whoami(net::HttpClient& http, const Settings& settings, const std::string& token) {
+net::Task<Result<json::value>> whoami(net::HttpClient& http, const Settings& settings,
+                                      const std::string& token) {
   net::HttpRequest request;
   request.url = settings.server + "/api/v1/whoami";
   request.headers.set("Authorization", "Bearer " + token);
@@ -105,25 +109,34 @@ net::Task<Result<int>> login(net::Loop& loop, Invocation& i, Settings settings, 
   if (!tokens) co_return fail(std::move(tokens.error()));
   OJ_CO_TRY(const auto me, co_await whoami(http, settings, tokens->id_token));
 
-  LoginSession session{settings.server,  issuer.issuer,         issuer.client_id,
-                  issuer.scopes,    issuer.ca_pem,         std::move(tokens->id_token),
-                  std::move(tokens->refresh_token), tokens->expires};
+  LoginSession session{settings.server,
+                       issuer.issuer,
+                       issuer.client_id,
+                       issuer.scopes,
+                       issuer.ca_pem,
+                       std::move(tokens->id_token),
+                       std::move(tokens->refresh_token),
+                       tokens->expires};
   const auto path = session_path(i.environment, settings.server);
-  OJ_CO_TRY(const auto lock, SessionLock::take(path, std::chrono::steady_clock::now() + std::chrono::seconds(40)));
+  OJ_CO_TRY(const auto lock,
+            SessionLock::take(path, std::chrono::steady_clock::now() + std::chrono::seconds(40)));
   OJ_CO_CHECK(save_session(path, session));
   if (i.format() == Format::json || i.format() == Format::yaml)
     print_value(me, i.format());
   else
-    write_out(fmt::format("Logged in to {} as {}\n", settings.server, printable(get_string(me, {"user"}), 300)));
+    write_out(
+        fmt::format("Logged in to {} as {}\n", settings.server, printable(get_string(me, {"user"}), 300)));
   if (!settings.token.empty() || !settings.token_file.empty() || settings.auth_kubeconfig)
-    write_err("Note: a token is configured as well (ODDJOB_TOKEN, ODDJOB_TOKEN_FILE, --token-file or the context), "
-              "and is used instead of this login.\n");
+    write_err(
+        "Note: a token is configured as well (ODDJOB_TOKEN, ODDJOB_TOKEN_FILE, --token-file or the context), "
+        "and is used instead of this login.\n");
   co_return 0;
 }
 
 net::Task<Result<int>> logout(net::Loop& loop, Invocation& i, Settings settings) {
   const auto path = session_path(i.environment, settings.server);
-  OJ_CO_TRY(const auto lock, SessionLock::take(path, std::chrono::steady_clock::now() + std::chrono::seconds(40)));
+  OJ_CO_TRY(const auto lock,
+            SessionLock::take(path, std::chrono::steady_clock::now() + std::chrono::seconds(40)));
   const auto session = load_session(path);
   OJ_CO_TRY(const bool was, remove_session(path));
   if (!was) {
@@ -137,8 +150,8 @@ net::Task<Result<int>> logout(net::Loop& loop, Invocation& i, Settings settings)
     Result<> revoked = provider ? Result<>{} : Result<>(std::unexpected(provider.error()));
     if (provider) revoked = co_await (*provider)->revoke((*session)->refresh_token);
     if (!revoked)
-      write_err(fmt::format("Note: the session is deleted here, but {} was not told: {}\n", (*session)->issuer,
-                            revoked.error().message));
+      write_err(fmt::format("Note: the session is deleted here, but {} was not told: {}\n",
+                            (*session)->issuer, revoked.error().message));
   }
   write_out(fmt::format("Logged out of {}\n", settings.server));
   co_return 0;
@@ -166,7 +179,9 @@ void add_login(CLI::App& app, Invocation& invocation) {
   command->add_flag("--browser", flags->browser, "In a browser on this machine, also where none is found")
       ->excludes(device);
   command->add_option("--issuer", flags->issuer, "The identity provider, where the server has several");
-  command->add_option("--port", flags->port, "Port of the redirect on 127.0.0.1, where the provider wants a fixed one")
+  command
+      ->add_option("--port", flags->port,
+                   "Port of the redirect on 127.0.0.1, where the provider wants a fixed one")
       ->check(CLI::Range(1, 65535));
   command->add_option("--timeout", flags->timeout, "How long to wait for the browser (5m)");
   command->callback([&invocation, flags] {

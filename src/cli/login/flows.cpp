@@ -55,11 +55,13 @@ struct Redirect {
     return std::string(q.get("code"));
   }
 
-  static net::Task<> answer(std::shared_ptr<Redirect> self, const net::ServerRequest& q, net::ResponseWriter& w) {
+  static net::Task<> answer(std::shared_ptr<Redirect> self, const net::ServerRequest& q,
+                            net::ResponseWriter& w) {
     // Anything on this machine can ask here: what does not know the state changes nothing.
     const bool ours = q.method == "GET" && q.path == "/callback" && !self->code &&
                       equal_constant_time(q.query.get("state"), self->state);
-    net::ServerResponse response = page(404, "Nothing here", "This page is for one login, which is not this one.");
+    net::ServerResponse response =
+        page(404, "Nothing here", "This page is for one login, which is not this one.");
     if (ours) {
       self->code = self->read(q.query);
       response = *self->code ? page(200, "Logged in", "You can close this page and go back to the terminal.")
@@ -75,7 +77,8 @@ std::string secret() { return base64url_encode(random_bytes(32)); }
 std::string sha256_bytes(std::string_view text) {
   const auto hex = sha256_hex(text);
   std::string out;
-  for (std::size_t i = 0; i < hex.size(); i += 2) out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  for (std::size_t i = 0; i < hex.size(); i += 2)
+    out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
   return out;
 }
 
@@ -97,12 +100,14 @@ net::Task<Result<Tokens>> login_in_browser(net::Loop& loop, Provider& provider, 
   server_options.max_header = 32U << 10U;
   server_options.max_body = 1024;
   server_options.max_connections = 16;
-  net::HttpServer server(loop, server_options, [redirect](const net::ServerRequest& q, net::ResponseWriter& w) {
-    return Redirect::answer(redirect, q, w);
-  });
+  net::HttpServer server(loop, server_options,
+                         [redirect](const net::ServerRequest& q, net::ResponseWriter& w) {
+                           return Redirect::answer(redirect, q, w);
+                         });
   OJ_CO_CHECK(server.start());
   const std::string uri = fmt::format("http://127.0.0.1:{}/callback", server.port());
-  const std::string url = provider.authorization_url(uri, redirect->state, nonce, base64url_encode(sha256_bytes(verifier)));
+  const std::string url =
+      provider.authorization_url(uri, redirect->state, nonce, base64url_encode(sha256_bytes(verifier)));
   if (options.open) options.open(url);
   options.say(fmt::format("Log in at this address, in a browser on this machine:\n\n  {}\n\n", url));
   const auto seen = redirect->arrived.ticket();
@@ -122,9 +127,11 @@ net::Task<Result<Tokens>> login_by_device(Provider& provider, LoginOptions optio
   std::string text = fmt::format("On any device with a browser, open\n\n  {}\n\nand enter the code  {}\n",
                                  printable(code.uri, 500), printable(code.user_code, 60));
   if (!code.uri_complete.empty())
-    text += fmt::format("\nor open, where the code is filled in:\n\n  {}\n", printable(code.uri_complete, 500));
+    text +=
+        fmt::format("\nor open, where the code is filled in:\n\n  {}\n", printable(code.uri_complete, 500));
   options.say(text + "\n");
-  const auto deadline = std::chrono::steady_clock::now() + std::min(code.expires_in, Duration(std::chrono::minutes(30)));
+  const auto deadline =
+      std::chrono::steady_clock::now() + std::min(code.expires_in, Duration(std::chrono::minutes(30)));
   Duration pause = code.interval;
   while (std::chrono::steady_clock::now() < deadline) {
     if (!co_await net::sleep_for(pause)) break;

@@ -50,7 +50,8 @@ std::string_view error_of(const json::value& v) { return get_string(v, {"error"}
 
 Result<Time> check_id_token(std::string_view id_token, const LoginIssuer& issuer, std::string_view nonce) {
   const auto bad = [](std::string what) {
-    return fail(Errc::unauthenticated, "login.bad_token", "the identity provider's ID token " + std::move(what));
+    return fail(Errc::unauthenticated, "login.bad_token",
+                "the identity provider's ID token " + std::move(what));
   };
   const auto parts = split(id_token, '.');
   if (parts.size() != 3 || id_token.size() > kMaxToken) return bad("is missing or is no signed token");
@@ -76,7 +77,8 @@ Provider::Provider(net::Loop& loop, LoginIssuer issuer)
 net::Task<Result<std::unique_ptr<Provider>>> Provider::find(net::Loop& loop, LoginIssuer issuer) {
   std::unique_ptr<Provider> p(new Provider(loop, std::move(issuer)));
   std::string url = p->issuer_.issuer;
-  if (!is_https(url)) co_return bad_provider(fmt::format("the issuer {} is no https URL", printable(url, 200)));
+  if (!is_https(url))
+    co_return bad_provider(fmt::format("the issuer {} is no https URL", printable(url, 200)));
   while (url.ends_with('/')) url.pop_back();
   url += "/.well-known/openid-configuration";
   net::HttpRequest request;

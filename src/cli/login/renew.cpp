@@ -33,7 +33,8 @@ net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, Login
   }
   LoginIssuer issuer{session.issuer, session.client_id, session.ca_pem, session.scopes};
   auto provider = co_await Provider::find(loop, std::move(issuer));
-  Result<Tokens> tokens = provider ? Result<Tokens>(Tokens{}) : Result<Tokens>(std::unexpected(provider.error()));
+  Result<Tokens> tokens =
+      provider ? Result<Tokens>(Tokens{}) : Result<Tokens>(std::unexpected(provider.error()));
   if (provider) tokens = co_await (*provider)->refresh(session.refresh_token);
   if (!tokens) {
     if (holds) co_return session;

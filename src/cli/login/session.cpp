@@ -104,7 +104,8 @@ Result<bool> remove_session(const std::string& path) {
               fmt::format("cannot delete {}: {}", path, std::generic_category().message(errno)));
 }
 
-Result<SessionLock> SessionLock::take(const std::string& path, std::chrono::steady_clock::time_point deadline) {
+Result<SessionLock> SessionLock::take(const std::string& path,
+                                      std::chrono::steady_clock::time_point deadline) {
   OJ_CHECK(make_folder(path));
   const std::string file = path + ".lock";
   const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

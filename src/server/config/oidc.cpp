@@ -27,11 +27,11 @@ json::object conditions_schema() {
 }
 
 json::object issuers_schema() {
-  json::object workload = closed(
-      {{"claims", described(conditions_schema(), "what the token must say; all of it")},
-       {"username", described(text_schema(), "its name, such as ci:${repository}")},
-       {"teams", described(words_schema(), "its teams")}},
-      json::array{"claims", "username"});
+  json::object workload =
+      closed({{"claims", described(conditions_schema(), "what the token must say; all of it")},
+              {"username", described(text_schema(), "its name, such as ci:${repository}")},
+              {"teams", described(words_schema(), "its teams")}},
+             json::array{"claims", "username"});
   json::object algorithms = words_schema();
   algorithms["items"] = one_of_schema(auth::signing_algorithms());
   json::object url = text_schema();
@@ -93,7 +93,7 @@ Keys identity_keys() {
       {"auth.oidc", "issuers of OpenID Connect tokens; in the file only",
        read_by(&C::issuers, issuers_schema(), auth::parse_issuers)},
       {"auth.teams", "named teams, each of users and groups; in the file only",
-       read_by(&C::teams, teams_schema(), auth::parse_teams)},
+       read_by(&C::teams, teams_schema(), auth::parse_teams), Reload::live},
   };
 }
 

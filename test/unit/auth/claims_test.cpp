@@ -18,20 +18,17 @@ Issuer issuer_of(const json::value& entry) {
   return list ? list->front() : Issuer{};
 }
 
-const json::object kEntry{{"issuer", "https://id.example.com"}, {"audiences", {"oddjob", "cli"}},
-                          {"usernameClaim", "email"},           {"groupsClaim", "groups"},
-                          {"clientId", "cli-app"},              {"requiredClaims", {{"hd", "example.com"}}}};
+const json::object kEntry{{"issuer", "https://id.example.com"},
+                          {"audiences", {"oddjob", "cli"}},
+                          {"usernameClaim", "email"},
+                          {"groupsClaim", "groups"},
+                          {"clientId", "cli-app"},
+                          {"requiredClaims", {{"hd", "example.com"}}}};
 
 json::object good() {
-  return {{"iss", "https://id.example.com"},
-          {"aud", "oddjob"},
-          {"sub", "0001"},
-          {"email", "ann@example.com"},
-          {"email_verified", true},
-          {"hd", "example.com"},
-          {"groups", {"payments", "sre"}},
-          {"iat", at(-60)},
-          {"exp", at(600)}};
+  return {{"iss", "https://id.example.com"}, {"aud", "oddjob"},        {"sub", "0001"},
+          {"email", "ann@example.com"},      {"email_verified", true}, {"hd", "example.com"},
+          {"groups", {"payments", "sre"}},   {"iat", at(-60)},         {"exp", at(600)}};
 }
 
 TEST(Claims, ATokenWithOneFalseFactIsRefused) {
@@ -109,8 +106,10 @@ TEST(Claims, ATokenWithOneFalseFactIsRefused) {
 }
 
 TEST(Claims, NamesAndGroupsTakeTheirPrefixesAndNeverKubernetesOwn) {
-  json::object entry{{"issuer", "https://id.example.com"}, {"audiences", {"oddjob"}},
-                     {"groupsClaim", "roles"},             {"groupsPrefix", "okta:"}};
+  json::object entry{{"issuer", "https://id.example.com"},
+                     {"audiences", {"oddjob"}},
+                     {"groupsClaim", "roles"},
+                     {"groupsPrefix", "okta:"}};
   json::object claims = good();
   claims["roles"] = {"sre", 7, "", "sre", "bad\x01name", "  space"};
   auto s = subject_of(claims, issuer_of(entry), kNow).value();
@@ -123,7 +122,8 @@ TEST(Claims, NamesAndGroupsTakeTheirPrefixesAndNeverKubernetesOwn) {
   EXPECT_EQ(s.user, "0001");
   EXPECT_EQ(s.teams, std::vector<std::string>{"sre"});
   claims["roles"] = "sre";
-  EXPECT_EQ(subject_of(claims, issuer_of(entry), kNow)->teams, std::vector<std::string>{"sre"}) << "one as text";
+  EXPECT_EQ(subject_of(claims, issuer_of(entry), kNow)->teams, std::vector<std::string>{"sre"})
+      << "one as text";
 }
 
 TEST(Claims, AWorkloadIsTheFirstEntryAllOfWhoseClaimsHold) {
@@ -137,7 +137,7 @@ TEST(Claims, AWorkloadIsTheFirstEntryAllOfWhoseClaimsHold) {
         {{"claims", {{"repository", {{"pattern", "acme/[a-z]+"}}}, {"ref_protected", true}, {"run", {7, 8}}}},
          {"username", "ci:${repository}@${ref}"}}}}});
   const auto who = [&](json::object more) {
-    json::object claims{{"iss", "https://ci.example.com"}, {"aud", "oddjob"}, {"exp", at(60)},
+    json::object claims{{"iss", "https://ci.example.com"}, {"aud", "oddjob"},          {"exp", at(60)},
                         {"repository", "acme/payments"},   {"ref", "refs/heads/main"}, {"azp", "anybody"}};
     for (auto& [k, v] : more) claims[k] = v;
     const auto r = subject_of(claims, issuer, kNow);
@@ -145,12 +145,16 @@ TEST(Claims, AWorkloadIsTheFirstEntryAllOfWhoseClaimsHold) {
   };
   EXPECT_EQ(who({}), "ci:acme/payments");
   EXPECT_EQ(who({{"ref", "refs/heads/mainly"}}), "auth.token_claim");
-  EXPECT_EQ(who({{"ref", "refs/heads/x"}, {"ref_protected", true}, {"run", 8}}), "ci:acme/payments@refs/heads/x");
-  EXPECT_EQ(who({{"ref", "refs/heads/x"}, {"ref_protected", "true"}, {"run", "8"}}), "ci:acme/payments@refs/heads/x");
+  EXPECT_EQ(who({{"ref", "refs/heads/x"}, {"ref_protected", true}, {"run", 8}}),
+            "ci:acme/payments@refs/heads/x");
+  EXPECT_EQ(who({{"ref", "refs/heads/x"}, {"ref_protected", "true"}, {"run", "8"}}),
+            "ci:acme/payments@refs/heads/x");
   EXPECT_EQ(who({{"ref", "refs/heads/x"}, {"ref_protected", true}, {"run", 9}}), "auth.token_claim");
-  EXPECT_EQ(who({{"repository", "evil/acme/payments"}, {"ref_protected", true}, {"run", 7}}), "auth.token_claim")
+  EXPECT_EQ(who({{"repository", "evil/acme/payments"}, {"ref_protected", true}, {"run", 7}}),
+            "auth.token_claim")
       << "a pattern is for the whole value";
-  EXPECT_EQ(who({{"repository", "acme/payments\nx"}, {"ref_protected", true}, {"run", 7}}), "auth.token_claim");
+  EXPECT_EQ(who({{"repository", "acme/payments\nx"}, {"ref_protected", true}, {"run", 7}}),
+            "auth.token_claim");
   EXPECT_EQ(who({{"repository", "acme/other"}, {"ref", ""}, {"ref_protected", true}, {"run", 7}}),
             "auth.token_username");
   EXPECT_EQ(who({{"repository", "acme/other"}, {"ref", "a\nb"}, {"ref_protected", true}, {"run", 7}}),
@@ -183,7 +187,8 @@ TEST(Issuers, AnEntryThatWouldAcceptTooMuchIsRefused) {
       {json::array{with({{"requiredClaims", {{"a", {{"pattern", "("}}}}}})}, "RE2"},
       {json::array{with({{"workloads", rule({{"username", "ci:x"}})}})}, "claims"},
       {json::array{with({{"workloads", rule({{"claims", {{"a", "b"}}}})}})}, "username"},
-      {json::array{with({{"workloads", rule({{"claims", {{"a", "b"}}}, {"username", "${sub}"}})}})}, "literal"},
+      {json::array{with({{"workloads", rule({{"claims", {{"a", "b"}}}, {"username", "${sub}"}})}})},
+       "literal"},
       {json::array{with({{"workloads", rule({{"claims", {{"a", "b"}}}, {"username", "ci:${x"}})}})}, "brace"},
       {json::array{with({{"usernameClaim", "sub"},
                          {"workloads", rule({{"claims", {{"a", "b"}}}, {"username", "ci:x"}})}})},
@@ -199,14 +204,17 @@ TEST(Issuers, AnEntryThatWouldAcceptTooMuchIsRefused) {
     EXPECT_NE(r.error().message.find(word), std::string::npos) << r.error().message << " wanted " << word;
   }
   EXPECT_TRUE(parse_issuers(json::array{with({}), with({{"issuer", "https://other.example.com"}})}));
-  EXPECT_TRUE(parse_issuers(json::array{with({}), with({{"audiences", {"cli"}}})})) << "told apart by audience";
-  EXPECT_TRUE(parse_issuers(json::array{with({{"usernamePrefix", ""}}), with({{"issuer", "https://other.example.com"},
-                                                                              {"usernamePrefix", ""}})}))
+  EXPECT_TRUE(parse_issuers(json::array{with({}), with({{"audiences", {"cli"}}})}))
+      << "told apart by audience";
+  EXPECT_TRUE(
+      parse_issuers(json::array{with({{"usernamePrefix", ""}}),
+                                with({{"issuer", "https://other.example.com"}, {"usernamePrefix", ""}})}))
       << "who says so, gets so";
 }
 
 TEST(Teams, ANamedTeamIsWhoItListsAndNobodyElse) {
-  const auto teams = parse_teams({{"sre", {{"users", {"ann"}}, {"groups", {"platform"}}}}, {"leads", {{"users", {"bob"}}}}});
+  const auto teams =
+      parse_teams({{"sre", {{"users", {"ann"}}, {"groups", {"platform"}}}}, {"leads", {{"users", {"bob"}}}}});
   ASSERT_TRUE(teams) << teams.error().message;
   const auto of = [&](std::string user, std::vector<std::string> groups) {
     Subject s;
@@ -218,8 +226,9 @@ TEST(Teams, ANamedTeamIsWhoItListsAndNobodyElse) {
   EXPECT_EQ(of("ann", {}), L{"sre"});
   EXPECT_EQ(of("zoe", {"platform", "x"}), (L{"platform", "x", "sre"}));
   EXPECT_EQ(of("zoe", {"sre", "leads"}), L{}) << "a provider's group cannot take the name of one of ours";
-  for (const json::value& v : {json::value("x"), json::value{{"a", json::array{}}}, json::value{{"a", {{"user", {"b"}}}}},
-                               json::value{{"*", {{"users", {"b"}}}}}, json::value{{"a", {{"users", {1}}}}}})
+  for (const json::value& v :
+       {json::value("x"), json::value{{"a", json::array{}}}, json::value{{"a", {{"user", {"b"}}}}},
+        json::value{{"*", {{"users", {"b"}}}}}, json::value{{"a", {{"users", {1}}}}}})
     EXPECT_FALSE(parse_teams(v)) << json::serialize(v);
 }
 

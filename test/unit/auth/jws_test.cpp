@@ -32,7 +32,8 @@ TEST(Jws, EverySignatureThatIsAcceptedHoldsUnderItsKeyAndNoOther) {
                        : alg == "ES384" ? CJOSE_JWK_EC_P_384
                                         : CJOSE_JWK_EC_P_521;
     const bool ec = alg.starts_with("ES");
-    const auto key = ec ? SigningKey::ec("k", curve) : rsa, other = ec ? SigningKey::ec("k", curve) : other_rsa;
+    const auto key = ec ? SigningKey::ec("k", curve) : rsa,
+               other = ec ? SigningKey::ec("k", curve) : other_rsa;
     const auto token = key.sign(kClaims, alg);
     const auto good = check(token, jwks({key.jwk()}));
     ASSERT_TRUE(good) << alg << ": " << good.error().message;
@@ -44,7 +45,8 @@ TEST(Jws, EverySignatureThatIsAcceptedHoldsUnderItsKeyAndNoOther) {
     auto changed = token;
     changed[token.find('.') + 3] = changed[token.find('.') + 3] == 'A' ? 'B' : 'A';
     EXPECT_EQ(code(check(changed, jwks({key.jwk()}))), "auth.token_signature") << alg;
-    EXPECT_EQ(code(check(token, jwks({key.jwk()}), {alg == "RS512" ? "RS256" : "RS512"})), "auth.token_algorithm");
+    EXPECT_EQ(code(check(token, jwks({key.jwk()}), {alg == "RS512" ? "RS256" : "RS512"})),
+              "auth.token_algorithm");
   }
 }
 
@@ -57,16 +59,20 @@ TEST(Jws, WhatAnAttackerMakesOfAPublicKeyIsRefused) {
   const std::tuple<std::string, std::string, std::string> cases[] = {
       {"alg none", forge({{"alg", "none"}}, kClaims), "auth.token_algorithm"},
       {"alg None", forge({{"alg", "None"}}, kClaims), "auth.token_algorithm"},
-      {"alg none, signature kept", base64url_encode(R"({"alg":"none","kid":"k"})") + body, "auth.token_algorithm"},
-      {"HS256 with the public key", forge({{"alg", "HS256"}, {"kid", "k"}}, kClaims, n), "auth.token_algorithm"},
+      {"alg none, signature kept", base64url_encode(R"({"alg":"none","kid":"k"})") + body,
+       "auth.token_algorithm"},
+      {"HS256 with the public key", forge({{"alg", "HS256"}, {"kid", "k"}}, kClaims, n),
+       "auth.token_algorithm"},
       {"no alg", forge(json::object{{"kid", "k"}}, kClaims, n), "auth.token_algorithm"},
       {"alg is no text", forge({{"alg", 1}}, kClaims, n), "auth.token_malformed"},
       {"RS256 said, HMAC made", forge({{"alg", "RS256"}, {"kid", "k"}}, kClaims, n), "auth.token_signature"},
-      {"RS256 said, nothing signed", forge({{"alg", "RS256"}, {"kid", "k"}}, kClaims), "auth.token_signature"},
+      {"RS256 said, nothing signed", forge({{"alg", "RS256"}, {"kid", "k"}}, kClaims),
+       "auth.token_signature"},
       {"ES256 under an RSA key's id", ec.sign(kClaims, "ES256"), "no_key"},
       {"crit", rsa.sign(kClaims, "RS256", {{"crit", json::array{"b64"}}}), "auth.token_algorithm"},
       {"a logout token", rsa.sign(kClaims, "RS256", {{"typ", "logout+jwt"}}), "auth.token_type"},
-      {"a client assertion", rsa.sign(kClaims, "RS256", {{"typ", "client-authentication+jwt"}}), "auth.token_type"},
+      {"a client assertion", rsa.sign(kClaims, "RS256", {{"typ", "client-authentication+jwt"}}),
+       "auth.token_type"},
       {"another key id", rsa.sign(kClaims, "RS256", {{"kid", "other"}}), "no_key"},
       {"two parts", good.substr(0, good.rfind('.')), "auth.token_malformed"},
       {"five parts", good + ".a.b", "auth.token_malformed"},
@@ -92,18 +98,19 @@ TEST(Jws, OnlyKeysThatCheckSignaturesAreTakenFromAKeySet) {
   const auto small = SigningKey::rsa("small", 1024);
   const json::value oct = json::object{{"kty", "oct"}, {"k", "c2VjcmV0"}, {"kid", "o"}};
   const json::value okp = json::object{{"kty", "OKP"}, {"crv", "Ed25519"}, {"x", "AAAA"}};
-  const auto keys = parse_jwks(jwks({oct, okp, small.jwk(), rsa.jwk({{"use", "enc"}}), rsa.jwk({{"alg", "RSA-OAEP"}}),
-                                     rsa.jwk({{"alg", "HS256"}}), ec.jwk({{"key_ops", json::array{"sign"}}}), "text",
-                                     json::object{{"kty", "RSA"}, {"n", "AQAB"}}, rsa.jwk({{"use", "sig"}}),
-                                     ec.jwk({{"key_ops", json::array{"verify"}}, {"alg", "ES256"}})}));
+  const auto keys =
+      parse_jwks(jwks({oct, okp, small.jwk(), rsa.jwk({{"use", "enc"}}), rsa.jwk({{"alg", "RSA-OAEP"}}),
+                       rsa.jwk({{"alg", "HS256"}}), ec.jwk({{"key_ops", json::array{"sign"}}}), "text",
+                       json::object{{"kty", "RSA"}, {"n", "AQAB"}}, rsa.jwk({{"use", "sig"}}),
+                       ec.jwk({{"key_ops", json::array{"verify"}}, {"alg", "ES256"}})}));
   ASSERT_TRUE(keys) << keys.error().message;
   ASSERT_EQ(keys->size(), 2U);
   EXPECT_EQ((*keys)[0].kid, "r");
   EXPECT_EQ((*keys)[0].type, "RSA");
   EXPECT_EQ((*keys)[1].type, "P-256");
   json::array many(kMaxKeys + 1, rsa.jwk());
-  for (const std::string& text : {std::string("{}"), std::string("[]"), std::string("no"), jwks({}), jwks({oct}),
-                                  json::serialize(json::object{{"keys", many}})}) {
+  for (const std::string& text : {std::string("{}"), std::string("[]"), std::string("no"), jwks({}),
+                                  jwks({oct}), json::serialize(json::object{{"keys", many}})}) {
     const auto none = parse_jwks(text);
     ASSERT_FALSE(none) << text.substr(0, 40);
     EXPECT_EQ(none.error().code, "jwks.malformed");

@@ -56,7 +56,9 @@ class Provider {
         loop, o, [this](const net::ServerRequest& q, net::ResponseWriter& w) { return answer(this, q, w); });
     EXPECT_TRUE(server_->start());
   }
-  [[nodiscard]] std::string url() const { return "https://127.0.0.1:" + std::to_string(server_->port()) + path_; }
+  [[nodiscard]] std::string url() const {
+    return "https://127.0.0.1:" + std::to_string(server_->port()) + path_;
+  }
   std::string says_issuer, says_jwks_uri, keys;
   int status = 200, discoveries = 0, key_sets = 0;
   std::unique_ptr<net::HttpServer> server_;
@@ -68,9 +70,9 @@ class Provider {
     r.headers.add("Content-Type", "application/json");
     if (q.path == self->path_ + "/.well-known/openid-configuration") {
       ++self->discoveries;
-      r.body = json::serialize(
-          json::object{{"issuer", self->says_issuer.empty() ? self->url() : self->says_issuer},
-                       {"jwks_uri", self->says_jwks_uri.empty() ? self->url() + "/jwks" : self->says_jwks_uri}});
+      r.body = json::serialize(json::object{
+          {"issuer", self->says_issuer.empty() ? self->url() : self->says_issuer},
+          {"jwks_uri", self->says_jwks_uri.empty() ? self->url() + "/jwks" : self->says_jwks_uri}});
     } else if (q.path == self->path_ + "/jwks") {
       ++self->key_sets;
       r.body = self->keys;
@@ -103,9 +105,9 @@ class OidcTest : public ::testing::Test {
     oidc = std::make_shared<Oidc>(loop, std::move(*issuers), o);
   }
   json::object claims(json::object more = {}) {
-    const auto now = std::chrono::duration_cast<std::chrono::seconds>(
-                         std::chrono::system_clock::now().time_since_epoch())
-                         .count();
+    const auto now =
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+            .count();
     json::object c{{"iss", provider.url()}, {"aud", "oddjob"}, {"sub", "ann"}, {"exp", now + 600}};
     for (auto& [k, v] : more) c[k] = v;
     return c;
@@ -223,7 +225,9 @@ TEST_F(OidcTest, TheAuthenticatorShowsAnIssuersTokenToNobodyElse) {
   o.admin_teams = {"sre"};
   {
     Authenticator auth(o, &client);
-    const auto ask_auth = [&](const std::string& token) { return loop.block_on(auth.authenticate("Bearer " + token)); };
+    const auto ask_auth = [&](const std::string& token) {
+      return loop.block_on(auth.authenticate("Bearer " + token));
+    };
     const auto ann = ask_auth(first.sign(claims(), "ES256"));
     ASSERT_TRUE(ann) << ann.error().message;
     EXPECT_TRUE(ann->admin);
@@ -231,9 +235,9 @@ TEST_F(OidcTest, TheAuthenticatorShowsAnIssuersTokenToNobodyElse) {
     Subject stranger = *ann;
     stranger.user = "elsewhere#ann";
     EXPECT_EQ(auth.known(stranger), std::nullopt) << "no issuer gives that name any more";
-    for (const auto& token : {second.sign(claims(), "ES256", {{"kid", "first"}}), first.sign(claims({{"exp", 1}}), "ES256"),
-                              testing::forge({{"alg", "none"}}, claims()),
-                              testing::forge({{"alg", "EdDSA"}}, claims(), "x")}) {
+    for (const auto& token :
+         {second.sign(claims(), "ES256", {{"kid", "first"}}), first.sign(claims({{"exp", 1}}), "ES256"),
+          testing::forge({{"alg", "none"}}, claims()), testing::forge({{"alg", "EdDSA"}}, claims(), "x")}) {
       const auto r = ask_auth(token);
       ASSERT_FALSE(r);
       EXPECT_EQ(r.error().kind, Errc::unauthenticated);

@@ -32,7 +32,8 @@ class SigningKey {
     for (auto& [k, v] : more) out[k] = v;
     return out;
   }
-  [[nodiscard]] std::string sign(const json::value& claims, std::string_view alg, json::object header = {}) const {
+  [[nodiscard]] std::string sign(const json::value& claims, std::string_view alg,
+                                 json::object header = {}) const {
     cjose_err e{};
     cjose_header_t* h = cjose_header_new(&e);
     cjose_header_set(h, CJOSE_HDR_ALG, std::string(alg).c_str(), &e);
@@ -54,7 +55,8 @@ class SigningKey {
   }
 
  private:
-  SigningKey(cjose_jwk_t* key, std::string kid) : key_(key, [](cjose_jwk_t* k) { cjose_jwk_release(k); }), kid_(std::move(kid)) {}
+  SigningKey(cjose_jwk_t* key, std::string kid)
+      : key_(key, [](cjose_jwk_t* k) { cjose_jwk_release(k); }), kid_(std::move(kid)) {}
   std::shared_ptr<cjose_jwk_t> key_;
   std::string kid_;
 };
@@ -64,8 +66,10 @@ inline std::string jwks(std::initializer_list<json::value> keys) {
 }
 
 // header.payload.signature, signed by whatever the attacker likes.
-inline std::string forge(const json::value& header, const json::value& claims, std::string_view hmac_key = {}) {
-  std::string text = base64url_encode(json::serialize(header)) + "." + base64url_encode(json::serialize(claims));
+inline std::string forge(const json::value& header, const json::value& claims,
+                         std::string_view hmac_key = {}) {
+  std::string text =
+      base64url_encode(json::serialize(header)) + "." + base64url_encode(json::serialize(claims));
   return text + "." + (hmac_key.empty() ? std::string() : base64url_encode(hmac_sha256(hmac_key, text)));
 }
 
