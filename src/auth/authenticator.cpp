@@ -105,9 +105,7 @@ void Authenticator::replace_roles(std::vector<std::string> admin_teams,
   impl_->options.teams = std::move(teams);
 }
 
-Subject Authenticator::admit(Subject subject) {
-  return impl_->remembered(impl_->with_roles(std::move(subject)));
-}
+Subject Authenticator::admit(Subject subject) { return impl_->remembered(std::move(subject)); }
 
 net::Task<Result<Subject>> Authenticator::authenticate(std::string_view authorization) {
   return Impl::authenticate(impl_, std::string(authorization));
