@@ -69,6 +69,7 @@ struct Deliverer::Impl {
   static net::Task<Result<>> tell(Ptr self, std::shared_ptr<Target> t, AuditEvent e);
   static net::Task<Result<>> post(Ptr self, std::shared_ptr<Target> t, std::string id, std::string body);
   static net::Task<> pause(Ptr self, Duration time);
+  static net::Task<bool> may_tell(Ptr self, std::shared_ptr<Target> t);
   [[nodiscard]] static bool wanted(const Hook& hook, std::string_view type) {
     return !type.empty() &&
            (hook.events.empty() || std::ranges::find(hook.events, type) != hook.events.end());
@@ -157,9 +158,23 @@ net::Task<> Deliverer::Impl::serve(Ptr self, std::shared_ptr<Target> t) {
   self->ended.notify_all();
 }
 
-// One page of the audit. False: there was nothing new.
+// Is this server the one that tells this hook? Asked again before each attempt.
+net::Task<bool> Deliverer::Impl::may_tell(Ptr self, std::shared_ptr<Target> t) {
+  if (self->options.replica.empty()) co_return true;
+  const std::string name = "hook/" + t->hook.name;
+  const auto time = std::max<Duration>(self->options.lease, t->hook.timeout + std::chrono::seconds(5));
+  auto take = [self, &name, time] { return self->store.take_lease(name, self->options.replica, time); };
+  const auto taken = co_await self->db.offload(take);
+  const bool mine = taken && *taken;
+  if (!mine) t->place.reset();  // another server moves it on
+  co_return mine;
+}
+
+// One page of the audit. False: there was nothing new, or another server tells it.
 net::Task<Result<bool>> Deliverer::Impl::round(Ptr self, std::shared_ptr<Target> t) {
   const std::string name = t->hook.name;
+  auto asking = may_tell(self, t);
+  if (!co_await std::move(asking)) co_return false;
   if (!t->place) {
     auto find_place = [self, &name]() -> Result<std::int64_t> {
       OJ_TRY(const auto known, self->store.hook_cursor(name));
@@ -185,6 +200,7 @@ net::Task<Result<bool>> Deliverer::Impl::round(Ptr self, std::shared_ptr<Target>
       auto telling = tell(self, t, std::move(e));
       const auto told = co_await std::move(telling);
       if (!told) co_return std::unexpected(told.error());
+      if (!t->place) co_return false;  // another server tells it from here on
       if (self->stopping && t->failures > 0) break;
       auto keep = [self, &name, seq] { return self->store.set_hook_cursor(name, seq); };
       const auto kept = co_await self->db.offload(keep);
@@ -214,6 +230,8 @@ net::Task<Result<>> Deliverer::Impl::tell(Ptr self, std::shared_ptr<Target> t, A
   const std::string id = message_id(e), body = body_of(e, *run);
   Duration wait = self->options.retry_min;
   while (true) {
+    auto asking = may_tell(self, t);
+    if (!co_await std::move(asking)) co_return Result<>();
     t->asked_to_wait = {};
     auto posting = post(self, t, id, body);
     const auto taken = co_await std::move(posting);

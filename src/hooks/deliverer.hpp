@@ -5,7 +5,9 @@
 // that moves on when the receiver has taken the event, so that none is left out
 // by a crash, and one may come twice. A hook's events come in order; one that
 // is not taken holds up those behind it until it is, or is given up. Nothing
-// but one page of the audit is held in memory.
+// but one page of the audit is held in memory. Of several servers the one that
+// holds the hook's lease tells it; another goes on from the hook's place when
+// that lease ends, so that an event may come twice then too.
 //
 // Loop thread only; the database by way of the pool.
 #pragma once
@@ -37,6 +39,10 @@ struct DelivererOptions {
   Duration retry_min = std::chrono::seconds(1), retry_max = std::chrono::minutes(5);
   Duration give_up = std::chrono::hours(24);  // after the event; then "hook.abandoned" is recorded
   Duration poll = std::chrono::seconds(5);    // how often the audit is looked at, unless poked
+  // Set where other servers may be on the same database: this server's name.
+  // A hook is then told by one of them at a time, by a lease.
+  std::string replica;
+  Duration lease = std::chrono::seconds(15);  // longer than a hook's timeout
 };
 
 // Is this a URL that may be told? Errors "hooks.bad_url".

@@ -54,6 +54,8 @@ Engine::Impl::Impl(net::Loop& l, kube::Client& c, store::Store& s, net::Blocking
       began_steady(clock->steady()),
       facts(c, kFactsKeep) {
   template_watch = std::make_shared<TemplateWatch>(client, *clock, options.namespaces);
+  replica = options.replica;
+  if (shared()) lease_db = std::make_unique<net::BlockingPool>();
 }
 
 void Engine::Impl::watch() {
@@ -134,6 +136,11 @@ void Engine::Impl::add(Run run) {
   r->recovered = true;
   r->waiting_since = wait_now();
   r->progress = run.progress;
+  r->owner = replica;
+  if (const auto other = elsewhere.find(run.id); other != elsewhere.end()) {
+    r->changed = other->second.changed;  // its readers wait by it
+    elsewhere.erase(other);
+  }
   r->run = std::move(run);
   adopt(std::move(r));
 }
@@ -143,6 +150,7 @@ RunPtr Engine::Impl::adopt(RunPtr r) {
   log.run_id = r->run.id;
   log.name_space = r->run.workload.name_space;
   log.max_bytes = options.max_log_bytes;
+  log.owner = r->owner;
   std::weak_ptr<ActiveRun> weak = r;
   const auto state_of = [weak](const std::string& uid) {
     const auto run = weak.lock();
@@ -167,13 +175,16 @@ RunPtr Engine::Impl::adopt(RunPtr r) {
 }
 
 void Engine::Impl::retire(const RunPtr& r) {
-  active.erase(r->run.id);
+  if (find(r->run.id) == r) active.erase(r->run.id);
   r->secrets.clear();
   r->changed->notify_all();
 }
 
 net::Task<Result<>> Engine::Impl::start(Ptr self) {
-  if (!self->started) {
+  if (self->shared() && !self->started) {
+    auto joining = join_others(self);
+    OJ_CO_CHECK(co_await std::move(joining));
+  } else if (!self->started) {
     auto read = [self] { return self->store.unfinished_runs(); };
     auto unfinished = co_await self->db.offload(read);
     if (!unfinished)
@@ -234,6 +245,10 @@ net::Task<> Engine::Impl::stop(Ptr self) {
     if (self->supervising == 0) break;
     co_await self->idle.wait_beyond(seen, std::chrono::milliseconds(200));
   }
+  if (self->shared()) {
+    auto leaving = leave(self);
+    co_await std::move(leaving);
+  }
   for (auto& [id, r] : self->active) r->changed->notify_all();
 }
 
@@ -249,6 +264,7 @@ Engine::~Engine() {
   for (auto& r : impl_->pods) r->stop();
   for (auto& [kind, r] : impl_->workload_caches) r->stop();
   impl_->template_watch->stop();
+  impl_->stop_leasing.notify_all();
   for (auto& [id, r] : impl_->active) r->wake.notify_all();
 }
 
@@ -331,20 +347,19 @@ net::Task<Result<TemplateInfo>> Engine::get_template(const Caller& caller, std::
 }
 
 std::uint64_t Engine::change_ticket(std::string_view run_id) {
-  const auto r = impl_->find(run_id);
-  return r ? r->changed->ticket() : kEnded;
+  const auto changed = impl_->changes_of(run_id);
+  return changed ? changed->ticket() : kEnded;
 }
 
 net::Task<bool> Engine::wait_changed(std::string_view run_id, std::uint64_t seen, Duration timeout) {
   return [](Impl::Ptr self, std::string id, std::uint64_t ticket, Duration limit) -> net::Task<bool> {
-    const auto r = self->find(id);
-    if (!r) {
+    const auto changed = self->changes_of(id);
+    if (!changed) {
       if (ticket != kEnded) co_return true;
       co_await net::sleep_for(limit);
       co_return false;
     }
     if (ticket == kEnded) co_return true;
-    const auto changed = r->changed;
     co_return co_await changed->wait_beyond(ticket, limit);
   }(impl_, std::string(run_id), seen, timeout);
 }

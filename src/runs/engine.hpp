@@ -46,6 +46,10 @@ struct EngineOptions : EngineLimits {
   // itself where nothing newer is known; nullopt where it is no more. Empty: itself.
   std::function<std::optional<Subject>(const Subject&)> known;
   std::function<void()> on_record;  // after each record of a run
+  // Set where other servers may be on the same database: a name that no other
+  // process has, or ever had. Runs are then owned by lease (docs/run-lifecycle.md).
+  std::string replica;
+  Duration lease = std::chrono::seconds(10);
 };
 
 struct Caller {
@@ -144,6 +148,9 @@ class Engine {
   net::Task<Result<TemplateInfo>> get_template(const Caller& caller, std::string name_space,
                                                std::string name);
 
+  // Any replica answers for any run: what another one owns is read from the
+  // database, and changes of it are seen there a fraction of a second later.
+  //
   // Live view of one run. changed() counts every change of its record or its
   // log; wait for it to move, then read get()/read_log(). By the full id. A run
   // that has ended does not change any more.

@@ -25,6 +25,8 @@ struct ActiveRun {
   std::vector<EnvVar> secrets;  // env values that are nowhere else
   bool values_lost = false;
   bool recovered = false;             // of an earlier process
+  std::string owner;                  // this server's name at the time; empty: there are no others
+  bool lost = false;                  // another server has it now: nothing more is done here
   std::optional<RunRequest> request;  // as it came in; after a restart: as recorded
 
   // The cluster, as seen last.
@@ -69,6 +71,34 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   [[nodiscard]] Time wait_now() const {
     return began + std::chrono::floor<Time::duration>(clock->steady() - began_steady);
   }
+
+  // ---- replica.cpp: several servers on one database
+  [[nodiscard]] bool shared() const { return !options.replica.empty(); }
+  // Does this server surely own its runs, by its own clock? A process that stood
+  // still finds here that its time has passed.
+  [[nodiscard]] bool holds_lease() const;
+  static net::Task<Result<>> join_others(Ptr self);
+  static net::Task<> keep_lease(Ptr self);
+  static net::Task<> follow_others(Ptr self);
+  static net::Task<> take_in(Ptr self, std::vector<store::LiveRun> live);
+  static net::Task<> leave(Ptr self);
+  void lose(const RunPtr& r);
+  [[nodiscard]] std::shared_ptr<net::Notifier> changes_of(std::string_view run_id) const;
+  void sweep_all();
+  // Runs under way on a workload: of all servers, and without `but_run`.
+  static net::Task<Result<int>> count_active(Ptr self, WorkloadRef w, std::string but_run, bool recorded);
+  struct Elsewhere {
+    std::shared_ptr<net::Notifier> changed;
+    std::int64_t version = 0, log_bytes = 0;
+  };
+  std::map<std::string, Elsewhere, std::less<>> elsewhere;  // live runs of others
+  std::set<std::string, std::less<>> recording;             // of submits whose commit is under way
+  std::unique_ptr<net::BlockingPool> lease_db;              // null: there are no others
+  std::string replica;                                      // options.replica, or its next life
+  int lives = 1, leasing = 0;
+  std::chrono::steady_clock::time_point lease_until{};
+  bool sweeper = false;  // the one that looks after Jobs of runs that have ended
+  net::Notifier stop_leasing;
 
   // ---- templates.cpp
   using TemplatePtr = std::shared_ptr<const templates::JobTemplate>;  // null: a free command
@@ -145,8 +175,9 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // Applies `change` to the newest record and stores it with the events it
   // returns; on a conflict once more. nullopt from `change`: nothing to do.
   using Change = std::function<std::optional<std::vector<AuditEvent>>(Run&)>;
-  static net::Task<Result<>> change(Ptr self, RunPtr r, Change change);
-  // Until it is stored, or the engine stops (false).
+  // With `as_owner` only while this server owns the run: "store.not_owner".
+  static net::Task<Result<>> change(Ptr self, RunPtr r, Change change, bool as_owner = false);
+  // As its owner, until it is stored; false: the engine stops, or the run is lost.
   static net::Task<bool> persist(Ptr self, RunPtr r, Change change);
 
   // ---- observer.cpp

@@ -199,8 +199,18 @@ net::Task<> LogFollower::flush(Ptr self) {
   chunk.cursor = self->tail_cursor_;
   Duration backoff = self->options_.retry_min;
   for (int tries = 1;; ++tries) {
-    auto write = [self, &chunk] { return self->store_.append_log(self->options_.run_id, chunk); };
+    auto write = [self, &chunk] { return self->store_.append_log(self->options_.run_id, chunk, self->options_.owner); };
     auto done = co_await self->db_.offload(write);
+    if (!done && done.error().code == "store.not_owner") {
+      // Another server reads the log on, from where the archive ends.
+      self->stopping_ = true;
+      if (self->stream_) self->stream_->cancel();
+      self->poked_.notify_all();
+      self->wake_keeper_.notify_all();
+      self->inflight_.clear();
+      self->tail_.clear();
+      break;
+    }
     if (!done && done.error().code == "store.log_offset") {
       // Did an earlier attempt reach the disk although its answer was an error?
       auto ask = [self] { return self->store_.log_length(self->options_.run_id); };

@@ -23,6 +23,7 @@ namespace oddjob::runs {
 
 struct LogFollowerOptions {
   std::string run_id, name_space;
+  std::string owner;  // who may archive, by the database; empty: anybody
   std::size_t max_bytes = 1ULL << 30U;
   std::size_t flush_bytes = 64U << 10U;
   Duration flush_after = std::chrono::milliseconds(200);

@@ -88,6 +88,8 @@ void Engine::Impl::on_job(kube::WatchEventType type, const json::value& job) {
     // Before its uid is in the record, only a look decides whether a Job is ours.
     if (r && r->run.job_uid.empty()) return;
     if (type == kube::WatchEventType::deleted || being_deleted(job) || stopping) return;
+    // Several servers see it: one of them is enough.
+    if (!r && shared() && !sweeper) return;
     if (swept.size() > kMaxSwept) swept.clear();
     if (!swept.insert(std::string(uid_of(job))).second) return;
     if (r) {
@@ -212,6 +214,8 @@ net::Task<> Engine::Impl::poll_events(Ptr self, RunPtr r) {
 net::Task<> Engine::Impl::sweep(Ptr self, std::string run_id, json::value job) {
   auto read = [self, &run_id] { return self->store.get_run(run_id); };
   auto run = co_await self->db.offload(read);
+  // One that another server runs is looked at again when it is heard of again.
+  if (run && !is_final(run->state)) self->swept.erase(std::string(uid_of(job)));
   if (self->stopping || !run || !is_final(run->state) || run->id != run_id) co_return;
   if (!run->job_uid.empty() && run->job_uid != uid_of(job)) {
     auto stopping_it = stop_imitation(self, std::move(*run), std::move(job));

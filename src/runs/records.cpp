@@ -14,7 +14,7 @@ AuditEvent audit_event(std::string type, std::string actor, const Run& run, json
   return e;
 }
 
-net::Task<Result<>> Engine::Impl::change(Ptr self, RunPtr r, Change change) {
+net::Task<Result<>> Engine::Impl::change(Ptr self, RunPtr r, Change change, bool as_owner) {
   for (int tries = 0;; ++tries) {
     // The manifest does not change; without it the store leaves its own alone.
     json::value job = std::exchange(r->run.job, nullptr);
@@ -22,7 +22,8 @@ net::Task<Result<>> Engine::Impl::change(Ptr self, RunPtr r, Change change) {
     r->run.job = std::move(job);
     auto events = change(next);
     if (!events) co_return Result<>();
-    auto write = [self, &next, &events] { return self->store.update_run(next, *events); };
+    const std::string owner = as_owner ? r->owner : std::string();
+    auto write = [self, &next, &events, &owner] { return self->store.update_run(next, *events, owner); };
     auto stored = co_await self->db.offload(write);
     if (stored) {
       if (stored->version > r->run.version) {
@@ -35,6 +36,7 @@ net::Task<Result<>> Engine::Impl::change(Ptr self, RunPtr r, Change change) {
       if (self->options.on_record && !events->empty()) self->options.on_record();
       co_return Result<>();
     }
+    if (stored.error().code == "store.not_owner") self->lose(r);
     if (stored.error().code != "store.conflict" || tries >= 20)
       co_return std::unexpected(std::move(stored).error());
     // Somebody was faster: a cancellation against the end, most of all.
@@ -48,10 +50,10 @@ net::Task<Result<>> Engine::Impl::change(Ptr self, RunPtr r, Change change) {
 net::Task<bool> Engine::Impl::persist(Ptr self, RunPtr r, Change change_) {
   Duration backoff = self->options.retry_min;
   while (true) {
-    auto changing = change(self, r, change_);
+    auto changing = change(self, r, change_, true);
     const auto done = co_await std::move(changing);
     if (done) co_return true;
-    if (self->stopping) co_return false;
+    if (self->stopping || r->lost) co_return false;
     spdlog::warn("run {}: {}", r->run.id, done.error().message);
     self->show_progress(r, "Waiting for the database: " + done.error().message);
     // Not interruptible by cancellation: that would need the database too.

@@ -126,6 +126,37 @@ class Place {
   std::uint64_t place_;
 };
 
+// At the end of its scope the run may be taken for one that nobody here knows of.
+class RecordingEnd {
+ public:
+  RecordingEnd(std::set<std::string, std::less<>>& all, std::string run_id)
+      : all_(all), run_id_(std::move(run_id)) {}
+  ~RecordingEnd() { all_.erase(run_id_); }
+  RecordingEnd(const RecordingEnd&) = delete;
+  RecordingEnd& operator=(const RecordingEnd&) = delete;
+
+ private:
+  std::set<std::string, std::less<>>& all_;
+  std::string run_id_;
+};
+
+Error too_many(int limit) {
+  return {Errc::rate_limited, "runs.busy", fmt::format("{} runs are active, which is the limit", limit),
+          "try again when some have ended", 5};
+}
+
+// What only the database could say, since another server was as quick.
+Error full(Error e, const WorkloadRef& w, const store::Placement& placement) {
+  if (e.code == "store.too_many_active") return too_many(placement.max_active.value_or(0));
+  if (e.code != "store.workload_busy") return e;
+  const int most = placement.max_on_workload.value_or(0);
+  return {Errc::failed_precondition, "policy.max_concurrent",
+          fmt::format("{} has {} run{} under way and allows no more at once (oddjob.dev/max-concurrent); "
+                      "wait for one to end",
+                      to_string(w), most, most == 1 ? "" : "s"),
+          {}, 0};
+}
+
 }  // namespace
 
 Result<> Engine::Impl::accepting(const RunRequest& request) const {
@@ -207,7 +238,10 @@ net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subjec
   out.request = request;
   const auto container = render::choose_container(out.workload, request, out.policy);
 
-  circumstances.active_runs = self->active_on(ref, run_id);
+  auto counting = count_active(self, ref, run_id, false);
+  const auto under_way = co_await std::move(counting);
+  if (!under_way) co_return std::unexpected(under_way.error());
+  circumstances.active_runs = *under_way;
   if (const auto line = self->reserved_on.find(workload_key(ref)); line != self->reserved_on.end()) {
     circumstances.active_runs +=
         static_cast<int>(std::distance(line->second.begin(), line->second.lower_bound(place)));
@@ -415,11 +449,19 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   if (!key.empty()) detail["idempotencyKeySha256"] = key_hash;
   auto event = audit_event("run.requested", run.requester, run, std::move(detail));
   if (self->stopping) co_return fail(Errc::unavailable, "runs.stopping", "the server is stopping");
-  auto write = [self, &run, &key, &digest, &event] {
-    return self->store.create_run(run, key, digest, event);
+  store::Placement placement;
+  if (self->shared()) {
+    placement.owner = self->replica;
+    placement.max_active = static_cast<int>(self->options.max_active_runs);
+    placement.max_on_workload = prepared->policy.max_concurrent;
+    self->recording.insert(run_id);
+  }
+  auto write = [self, &run, &key, &digest, &event, &placement] {
+    return self->store.create_run(run, key, digest, event, placement);
   };
   auto created = co_await self->db.offload(write);
-  if (!created) co_return std::unexpected(std::move(created).error());
+  const RecordingEnd recorded(self->recording, run_id);
+  if (!created) co_return std::unexpected(full(std::move(created).error(), run.workload, placement));
   if (!key.empty()) self->remember_key(run.requester, key_hash, digest, created->run.id);
   if (created->replayed) co_return SubmitResult{std::move(created->run), true};
   run = std::move(created->run);
@@ -428,6 +470,7 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   r->waiting_since = self->wait_now();
   SubmitResult result{run, false};
   if (self->options.on_record) self->options.on_record();
+  r->owner = placement.owner;
   if (!self->stopping) self->adopt(std::move(r));
   co_return result;
 }

@@ -74,20 +74,20 @@ net::Task<> Engine::Impl::back_off(Ptr self, RunPtr r, std::string why) {
   const auto until = Steady::now() + r->backoff;
   auto ticket = seen;
   // Woken by much; only a cancellation and the engine's end cut the pause short.
-  while (!self->stopping && r->run.cancel_requested == cancelled && Steady::now() < until) {
+  while (!self->stopping && !r->lost && r->run.cancel_requested == cancelled && Steady::now() < until) {
     co_await r->wake.wait_beyond(ticket, left(until));
     ticket = r->wake.ticket();
   }
 }
 
 net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
-  while (!self->stopping) {
+  while (!self->stopping && !r->lost) {
     auto loading = r->log->load();
     const auto loaded = co_await std::move(loading);
     if (loaded) break;
     co_await back_off(self, r, "Waiting for the database: " + loaded.error().message);
   }
-  while (!self->stopping && !is_final(r->run.state)) {
+  while (!self->stopping && !r->lost && !is_final(r->run.state)) {
     const auto seen = r->wake.ticket();
     const auto observation = self->observe(*r);
     Step step = next_step(r->run, observation, self->wait_now());
@@ -115,7 +115,7 @@ net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
           return std::vector<AuditEvent>{};
         };
         // For people only: no reason to hold up the run when it fails.
-        auto changing = change(self, r, std::move(store_it));
+        auto changing = change(self, r, std::move(store_it), true);
         const auto done = co_await std::move(changing);
         if (!done) spdlog::debug("run {}: progress: {}", r->run.id, done.error().message);
         continue;
@@ -150,6 +150,12 @@ net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
 
 net::Task<> Engine::Impl::perform(Ptr self, RunPtr r, Step step) {
   if (!step.progress.empty() && step.action.kind != Kind::look) self->show_progress(r, step.progress);
+  const bool touches = step.action.kind == Kind::create_job || step.action.kind == Kind::release_job ||
+                       step.action.kind == Kind::delete_job;
+  if (touches && !self->holds_lease()) {
+    co_await back_off(self, r, "Waiting for the database: whether this server still owns the run is not known");
+    co_return;
+  }
   switch (step.action.kind) {
     case Kind::none:
       break;
@@ -305,7 +311,10 @@ net::Task<Result<>> Engine::Impl::ask_again(Ptr self, RunPtr r) {
                    "its requester " + printable(recorded.user, 100) + " is no longer known here");
   }
   policy::Circumstances circumstances;
-  circumstances.active_runs = self->active_on(r->run.workload, r->run.id);
+  auto counting = count_active(self, r->run.workload, r->run.id, true);
+  const auto others = co_await std::move(counting);
+  if (!others) co_return std::unexpected(others.error());
+  circumstances.active_runs = *others;
   circumstances.resolved_container = r->run.container;
   if (r->request->from_template) {
     auto rereading = same_template(self, *r->request);
@@ -394,7 +403,9 @@ net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
   auto intending = persist(self, r, std::move(intend));
   const bool recorded = co_await std::move(intending);
   if (!recorded || !go) co_return;
-  if (r->run.cancel_requested || self->stopping || queued) co_return;
+  if (r->run.cancel_requested || self->stopping || r->lost || queued) co_return;
+  // After the last wait before the call: a process that stood still goes no further.
+  if (!self->holds_lease()) co_return;
   // What is released is what was looked at: any change since makes it a 409,
   // and a change of its specification shows in its generation (never_released).
   json::value patch = json::object{

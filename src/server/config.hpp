@@ -31,6 +31,7 @@ struct ServerConfig {
   std::string tls_cert_file, tls_key_file;                        // both or none
   std::string database_url = "sqlite:/var/lib/oddjob/oddjob.db";  // may hold a password
   std::string database_password_file;
+  Duration database_lease = std::chrono::seconds(10);
   Duration database_busy_timeout = std::chrono::seconds(2);
   std::string kubeconfig, kube_context;  // empty: as kubectl finds it, or the pod's own
   std::vector<std::string> namespaces;   // empty: the whole cluster

@@ -5,6 +5,9 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <unistd.h>
+
+#include <array>
 #include <csignal>
 #include <optional>
 
@@ -53,6 +56,13 @@ api::ApiLimits api_limits(const ServerConfig& c) {
   limits.runs_per_minute = c.runs_per_minute;
   limits.unauthenticated_per_minute = c.unauthenticated_per_minute;
   return limits;
+}
+
+// Of this process and no other, and readable: where it runs comes first.
+std::string replica_name() {
+  std::array<char, 256> host{};
+  if (::gethostname(host.data(), host.size() - 1) != 0) host = {"oddjobd"};
+  return printable(host.data(), 100) + "/" + new_uuid().substr(0, 8);
 }
 
 // The message as a JSON string: a quote or a newline in it must not break the line.
@@ -184,13 +194,20 @@ struct Server::Impl {
     store_options.alone = true;
     store_options.busy_timeout = config.database_busy_timeout;
     OJ_TRY(store, store::Store::open(store_options));
+    const std::string replica = store->shared() ? replica_name() : std::string();
 
     client = std::make_unique<kube::Client>(loop, cluster_config);
     runs::EngineOptions engine_options;
     static_cast<runs::EngineLimits&>(engine_options) = engine_limits(config);
     engine_options.namespaces = config.namespaces;
+    engine_options.replica = replica;
+    engine_options.lease = config.database_lease;
     OJ_TRY(auto told, hook_list());
-    hooks = std::make_unique<hooks::Deliverer>(loop, *store, db, std::move(told));
+    hooks::DelivererOptions hook_options;
+    hook_options.replica = replica;
+    // What other replicas record pokes nobody here.
+    if (!replica.empty()) hook_options.poll = std::chrono::seconds(1);
+    hooks = std::make_unique<hooks::Deliverer>(loop, *store, db, std::move(told), hook_options);
     OJ_CHECK(assemble_copies());
     engine_options.on_record = [this] {
       hooks->poke();

@@ -9,6 +9,8 @@ Keys database_keys() {
        "sqlite:/path/to/oddjob.db, or postgresql://user@host:5432/database?sslmode=verify-full",
        text(&C::database_url)},
       {"database.passwordFile", "file of PostgreSQL's password", text(&C::database_password_file)},
+      {"database.lease", "PostgreSQL: after how long without a word a replica's runs go to the others",
+       duration(&C::database_lease)},
       {"database.busyTimeout", "how long to wait for a locked database", duration(&C::database_busy_timeout)},
   };
 }
