@@ -199,7 +199,9 @@ net::Task<> LogFollower::flush(Ptr self) {
   chunk.cursor = self->tail_cursor_;
   Duration backoff = self->options_.retry_min;
   for (int tries = 1;; ++tries) {
-    auto write = [self, &chunk] { return self->store_.append_log(self->options_.run_id, chunk, self->options_.owner); };
+    auto write = [self, &chunk] {
+      return self->store_.append_log(self->options_.run_id, chunk, self->options_.owner);
+    };
     auto done = co_await self->db_.offload(write);
     if (!done && done.error().code == "store.not_owner") {
       // Another server reads the log on, from where the archive ends.

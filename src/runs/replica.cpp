@@ -62,7 +62,8 @@ net::Task<> Engine::Impl::keep_lease(Ptr self) {
     const auto renewed = co_await self->lease_db->offload(renew);
     if (self->stopping) break;
     if (!renewed) {
-      spdlog::warn("the lease of replica {} could not be renewed: {}", self->replica, renewed.error().message);
+      spdlog::warn("the lease of replica {} could not be renewed: {}", self->replica,
+                   renewed.error().message);
       continue;
     }
     if (*renewed) {
@@ -77,7 +78,8 @@ net::Task<> Engine::Impl::keep_lease(Ptr self) {
       self->replica = self->options.replica + "-" + std::to_string(++self->lives);
       const auto again = Steady::now();
       auto take = [self] {
-        return self->store.take_lease(store::replica_lease(self->replica), self->replica, self->options.lease);
+        return self->store.take_lease(store::replica_lease(self->replica), self->replica,
+                                      self->options.lease);
       };
       const auto taken = co_await self->lease_db->offload(take);
       if (taken && *taken) self->lease_until = again + self->options.lease * 9 / 10;

@@ -150,11 +150,13 @@ Error full(Error e, const WorkloadRef& w, const store::Placement& placement) {
   if (e.code == "store.too_many_active") return too_many(placement.max_active.value_or(0));
   if (e.code != "store.workload_busy") return e;
   const int most = placement.max_on_workload.value_or(0);
-  return {Errc::failed_precondition, "policy.max_concurrent",
+  return {Errc::failed_precondition,
+          "policy.max_concurrent",
           fmt::format("{} has {} run{} under way and allows no more at once (oddjob.dev/max-concurrent); "
                       "wait for one to end",
                       to_string(w), most, most == 1 ? "" : "s"),
-          {}, 0};
+          {},
+          0};
 }
 
 }  // namespace

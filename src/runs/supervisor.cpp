@@ -153,7 +153,8 @@ net::Task<> Engine::Impl::perform(Ptr self, RunPtr r, Step step) {
   const bool touches = step.action.kind == Kind::create_job || step.action.kind == Kind::release_job ||
                        step.action.kind == Kind::delete_job;
   if (touches && !self->holds_lease()) {
-    co_await back_off(self, r, "Waiting for the database: whether this server still owns the run is not known");
+    co_await back_off(self, r,
+                      "Waiting for the database: whether this server still owns the run is not known");
     co_return;
   }
   switch (step.action.kind) {

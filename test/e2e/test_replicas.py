@@ -20,7 +20,7 @@ from harness import FINAL, OPEN, eventually
 sys.path.insert(0, str(harness.ROOT / "test" / "testing"))
 from postgresql import Postgres  # noqa: E402
 
-RUNS = int(os.environ.get("ODDJOB_TEST_RUNS", "45"))
+RUNS = int(os.environ.get("ODDJOB_TEST_RUNS", "60"))
 LEASE = 3  # seconds
 
 
@@ -144,11 +144,11 @@ def test_servers_are_killed_at_random_and_nothing_is_lost_or_run_twice(replicas)
 
     def chaos():
         dice = random.Random(7)
-        while not over.wait(dice.uniform(0.5, 2.5)):
+        while not over.wait(dice.uniform(0.2, 1.2)):
             server = dice.choice(replicas.servers)
             server.process.kill()
             kills.append(time.monotonic())
-            over.wait(dice.uniform(0.1, 1.5))
+            over.wait(dice.uniform(0.1, 0.8))
             server.start(wait=False)
 
     killer = threading.Thread(target=chaos)
@@ -156,12 +156,13 @@ def test_servers_are_killed_at_random_and_nothing_is_lost_or_run_twice(replicas)
     killer.start()
     try:
         with concurrent.futures.ThreadPoolExecutor(12) as pool:
-            runs = list(pool.map(replicas.submit, range(RUNS)))
+            runs = list(pool.map(lambda n: replicas.submit(n, pause=0.5), range(RUNS)))
             finals = list(pool.map(lambda n: replicas.final(runs[n], 60 + RUNS), range(RUNS)))
     finally:
         over.set()
         killer.join()
     took = time.monotonic() - began
+    assert kills
     replicas.ready()
     assert len(set(runs)) == RUNS
     for n, run in enumerate(runs):
