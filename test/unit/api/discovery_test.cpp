@@ -72,6 +72,7 @@ TEST(Discovery, EveryRouteIsAResourceThatTheRoleGrants) {
   std::set<std::string> used;
   for (const auto& route : routes()) {
     if (!route.pattern.starts_with("/api/v1/") || route.pattern == "/api/v1/openapi.json") continue;
+    if (route.pattern == "/api/v1/login") continue;  // who comes by way of the API server is known already
     used.insert(resource_of(to_aggregated(route.pattern)));
   }
   EXPECT_EQ(found, used);
