@@ -77,6 +77,8 @@ SETTINGS = {
                               "auth.staticTokensSecret=oddjob-tokens"],
     "guarded": ["admissionPolicy.enabled=true", "rbac.pullSecrets=true", "serviceAccount.name=runner"],
     "an existing claim": ["persistence.existingClaim=mine"],
+    "several replicas": ["replicaCount=3", "postgresql.url=postgresql://oddjob@db:5432/oddjob?sslmode=verify-full",
+                         "postgresql.secretName=oddjob-postgresql"],
     "no roles and no account": ["rbac.create=false", "serviceAccount.create=false", "serviceAccount.name=mine"],
 }
 
@@ -117,8 +119,9 @@ def test_what_is_mounted_is_what_the_configuration_names(documents):
     mounts = [m["mountPath"] for m in container["volumeMounts"]]
     assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
     named = [config["listen"].get("tlsCertFile"), config["listen"].get("tlsKeyFile"),
-             config.get("auth", {}).get("staticTokensFile"), config["database"]["url"].removeprefix("sqlite:"),
-             container["args"][-1]]
+             config.get("auth", {}).get("staticTokensFile"), config["database"].get("passwordFile"), container["args"][-1]]
+    if config["database"]["url"].startswith("sqlite:"):
+        named.append(config["database"]["url"].removeprefix("sqlite:"))
     for path in filter(None, named):
         assert any(path.startswith(m + "/") for m in mounts), f"{path} is on no volume of {mounts}"
 
@@ -138,9 +141,10 @@ def test_selectors_select_the_pod_and_it_alone_writes_the_database(documents):
                  only(documents, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"]]
     for selector in selectors:
         assert selector.items() <= labels.items()
-    assert deployment["spec"]["replicas"] == 1 and deployment["spec"]["strategy"] == {"type": "Recreate"}
+    if yaml.safe_load(config_of(documents))["database"]["url"].startswith("sqlite:"):
+        assert deployment["spec"]["replicas"] == 1 and deployment["spec"]["strategy"] == {"type": "Recreate"}
     # With one replica a budget could only stop the draining of its node.
-    assert "PodDisruptionBudget" not in kinds(documents)
+    assert ("PodDisruptionBudget" in kinds(documents)) == (deployment["spec"]["replicas"] > 1)
 
 
 def test_bindings_bind_the_account_of_the_pod(documents):
@@ -237,6 +241,21 @@ def test_the_claim_outlives_the_release_and_can_be_given():
     assert "PersistentVolumeClaim" not in kinds(rendered("persistence.existingClaim=mine"))
 
 
+def test_replicas_share_postgresql_and_are_drained_one_at_a_time():
+    documents = rendered(*SETTINGS["several replicas"])
+    deployment, pod = only(documents, "Deployment")["spec"], pod_of(documents)
+    assert deployment["replicas"] == 3
+    assert deployment["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    budget = only(documents, "PodDisruptionBudget")["spec"]
+    assert budget == {"maxUnavailable": 1, "selector": deployment["selector"]}
+    assert "PersistentVolumeClaim" not in kinds(documents)
+    assert yaml.safe_load(config_of(documents))["database"] == {
+        "url": "postgresql://oddjob@db:5432/oddjob?sslmode=verify-full", "passwordFile": "/etc/oddjob/postgresql/password"}
+    (secret,) = [v["secret"]["secretName"] for v in pod["volumes"] if v["name"] == "postgresql"]
+    assert secret == "oddjob-postgresql"
+    assert pod["topologySpreadConstraints"][0]["labelSelector"] == deployment["selector"]
+
+
 def test_names_follow_the_release():
     assert ("Deployment", "oddjob", "oddjob") in rendered()
     assert ("Deployment", "oddjob", "prod-oddjob") in rendered(release="prod")
@@ -250,6 +269,9 @@ def test_names_follow_the_release():
     ([IMAGE, "tls.secretName="], ["tls.secretName"]),
     ([IMAGE, "namespaces={Team_A}"], ["namespaces"]),
     ([IMAGE, "replicas=3"], ["replicas"]),
+    ([IMAGE, "replicaCount=3"], ["replicaCount", "postgresql.url"]),
+    ([IMAGE, "replicaCount=0"], ["replicaCount"]),
+    ([IMAGE, "postgresql.url=mysql://x"], ["postgresql.url"]),
     ([IMAGE, "persistence.size=big"], ["persistence.size"]),
     ([IMAGE, "image.digest=latest"], ["image.digest"]),
     ([IMAGE, "ingress.enabled=true"], ["ingress.host"]),

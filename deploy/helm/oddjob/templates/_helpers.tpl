@@ -47,9 +47,23 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if ne .Values.tls.mode "none" }}true{{ end }}
 {{- end }}
 
+{{- /* Does the database live on the claim? */}}
+{{- define "oddjob.sqlite" -}}
+{{- if and (gt (int .Values.replicaCount) 1) (not .Values.postgresql.url) }}
+{{- fail "replicaCount: more than one replica needs postgresql.url, because SQLite has one server" }}
+{{- end }}
+{{- if not .Values.postgresql.url }}true{{ end }}
+{{- end }}
+
 {{- /* What the chart knows itself wins over .Values.config. */}}
 {{- define "oddjob.config" -}}
 {{- $own := dict "listen" (dict "address" "0.0.0.0" "port" 8443) "database" (dict "url" "sqlite:/var/lib/oddjob/oddjob.db") }}
+{{- with .Values.postgresql.url }}
+{{- $_ := set $own.database "url" . }}
+{{- end }}
+{{- if and .Values.postgresql.url .Values.postgresql.secretName }}
+{{- $_ := set $own.database "passwordFile" "/etc/oddjob/postgresql/password" }}
+{{- end }}
 {{- if include "oddjob.tls" . }}
 {{- $_ := set $own.listen "tlsCertFile" "/etc/oddjob/tls/tls.crt" }}
 {{- $_ := set $own.listen "tlsKeyFile" "/etc/oddjob/tls/tls.key" }}
