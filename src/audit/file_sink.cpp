@@ -68,14 +68,16 @@ class FileSink final : public Sink {
 
   Result<> take(std::span<const AuditEvent> events) override {
     OJ_CHECK(open());
+    if (torn_ && ::ftruncate(file_.get(), *torn_) != 0) return broken("write");
+    torn_.reset();
     struct stat before {};
     if (::fstat(file_.get(), &before) != 0) return broken("read");
     std::string lines;
     for (const auto& e : events) lines += json::serialize(to_json(e)) + "\n";
-    if (const auto done = write_all(lines); !done) {
+    if (!write_all(lines)) {
       // Half a batch must not stand there when it comes again.
       const int error = errno;
-      (void)::ftruncate(file_.get(), before.st_size);
+      if (::ftruncate(file_.get(), before.st_size) != 0) torn_ = before.st_size;
       errno = error;
       return broken("write");
     }
@@ -104,6 +106,7 @@ class FileSink final : public Sink {
     if (file_.get() >= 0 && ::fstat(file_.get(), &held) == 0 && ::stat(path_.c_str(), &named) == 0 &&
         held.st_ino == named.st_ino && held.st_dev == named.st_dev)
       return {};
+    torn_.reset();
     file_ = Descriptor(::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (file_.get() < 0) return broken("open");
     return {};
@@ -120,6 +123,7 @@ class FileSink final : public Sink {
 
   std::string path_, name_ = "file";
   Descriptor file_;
+  std::optional<off_t> torn_;  // the length to cut it back to before anything is written
 };
 
 }  // namespace
