@@ -371,9 +371,17 @@ class Cluster(ExistingCluster):
                            "--pod-ip", address]
         # Mounts and processes live in namespaces of their own, and end with them. What the
         # kubelet has no option for (/var/log/containers, /var/lib/kubelet) goes to memory.
-        script = """mount -t tmpfs tmpfs /var/log && mount -t tmpfs tmpfs /var/lib || exit 1
-runtime=$1; shift
+        # A kubelet without a runtime ends at once, so it starts when there is one.
+        script = f"""mount -t tmpfs tmpfs /var/log && mount -t tmpfs tmpfs /var/lib || exit 1
+runtime=$1; socket=$2; shift 2
+rm -f "$socket"
 eval "$runtime &"
+tries=0
+until [ -S "$socket" ]; do
+  tries=$((tries + 1))
+  [ $tries -lt {READY_SECONDS * 20} ] || {{ echo "the container runtime has no socket"; exit 1; }}
+  sleep 0.05
+done
 exec "$@"
 """
         alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
@@ -381,7 +389,7 @@ exec "$@"
             alone[1:1] = ["--user", "--map-root-user"]
             kubelet.append("--feature-gates=KubeletInUserNamespace=true")
         return Component("kubelet", [*alone, "sh", "-c", script, "node", " ".join(map(_quoted, process_runtime)),
-                                     *map(str, kubelet)], self.folder / "kubelet.log", self.node_ready)
+                                     str(runtime), *map(str, kubelet)], self.folder / "kubelet.log", self.node_ready)
 
 
 def machine_address():
