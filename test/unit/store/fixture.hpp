@@ -6,6 +6,7 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -79,7 +80,7 @@ class Raw {
 #endif
 
 inline Run sample_run(std::string_view requester = "ann", std::string_view workload = "deploy/payments") {
-  static std::int64_t tick = 1'790'000'000'000'000;
+  static std::atomic<std::int64_t> tick = 1'790'000'000'000'000;
   Run r;
   r.created = Time(std::chrono::microseconds(tick += 1'000));
   r.id = new_run_id(r.created);
