@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "net/workers.hpp"
+
 namespace oddjob::audit {
 namespace {
 
@@ -58,9 +60,7 @@ struct Exporter::Impl {
   ExporterOptions options;
   const Clock* clock;
   std::vector<std::shared_ptr<Target>> targets;
-  net::Notifier news, ended;
-  bool stopping = false;
-  int serving = 0;
+  net::Workers workers;
 };
 
 Exporter::Exporter(net::Loop& loop, store::Store& store, net::BlockingPool& db,
@@ -68,29 +68,14 @@ Exporter::Exporter(net::Loop& loop, store::Store& store, net::BlockingPool& db,
     : impl_(std::make_shared<Impl>(loop, store, db, options)) {
   for (auto& sink : sinks) impl_->targets.push_back(std::make_shared<Impl::Target>(std::move(sink)));
 }
-Exporter::~Exporter() {
-  impl_->stopping = true;
-  impl_->news.notify_all();
-}
+Exporter::~Exporter() { impl_->workers.tell_to_end(); }
 
 void Exporter::start() {
-  for (const auto& t : impl_->targets) {
-    ++impl_->serving;
-    impl_->loop.spawn("audit.copy", Impl::serve(impl_, t));
-  }
+  for (const auto& t : impl_->targets) impl_->workers.start(impl_->loop, "audit.copy", Impl::serve(impl_, t));
 }
-void Exporter::poke() { impl_->news.notify_all(); }
+void Exporter::poke() { impl_->workers.poke(); }
 
-net::Task<> Exporter::stop() {
-  impl_->stopping = true;
-  impl_->news.notify_all();
-  const auto until = Steady::now() + kStopPatience;
-  while (impl_->serving > 0 && Steady::now() < until) {
-    const auto seen = impl_->ended.ticket();
-    if (impl_->serving == 0) break;
-    co_await impl_->ended.wait_beyond(seen, Duration(200));
-  }
-}
+net::Task<> Exporter::stop() { co_await impl_->workers.stop(kStopPatience); }
 
 std::vector<Exporter::State> Exporter::states() const {
   std::vector<State> out;
@@ -100,16 +85,16 @@ std::vector<Exporter::State> Exporter::states() const {
 
 net::Task<> Exporter::Impl::serve(Ptr self, std::shared_ptr<Target> t) {
   Duration backoff{};
-  while (!self->stopping) {
-    const auto seen = self->news.ticket();
+  while (!self->workers.stopping()) {
+    const auto seen = self->workers.ticket();
     auto turn = round(self, t);
     const auto went_on = co_await std::move(turn);
-    if (self->stopping) break;
+    if (self->workers.stopping()) break;
     if (went_on) {
       if (t->state.failing) spdlog::info("the audit's copy ({}) goes on", t->state.name);
       t->state.failing = false;
       backoff = {};
-      if (!*went_on) co_await self->news.wait_beyond(seen, self->options.poll);
+      if (!*went_on) co_await self->workers.wait_beyond(seen, self->options.poll);
       continue;
     }
     ++t->state.failures;
@@ -117,16 +102,9 @@ net::Task<> Exporter::Impl::serve(Ptr self, std::shared_ptr<Target> t) {
     spdlog::warn("the audit's copy ({}) stands at record {}: {}", t->state.name, t->state.place,
                  went_on.error().message);
     backoff = std::clamp(backoff * 2, self->options.retry_min, self->options.retry_max);
-    const auto until = Steady::now() + backoff;
-    // Not cut short by news.
-    while (!self->stopping && Steady::now() < until) {
-      const auto ticket = self->news.ticket();
-      const auto left = std::chrono::ceil<Duration>(until - Steady::now());
-      co_await self->news.wait_beyond(ticket, std::max(Duration(1), left));
-    }
+    co_await self->workers.pause(backoff);
   }
-  --self->serving;
-  self->ended.notify_all();
+  self->workers.ended();
 }
 
 // What the copy holds is where it goes on; one that does not tell goes on where the database says.

@@ -9,6 +9,7 @@
 #include "core/digest.hpp"
 #include "core/text.hpp"
 #include "hooks/message.hpp"
+#include "net/workers.hpp"
 
 namespace oddjob::hooks {
 namespace {
@@ -68,7 +69,6 @@ struct Deliverer::Impl {
   static net::Task<Result<bool>> round(Ptr self, std::shared_ptr<Target> t);
   static net::Task<Result<>> tell(Ptr self, std::shared_ptr<Target> t, AuditEvent e);
   static net::Task<Result<>> post(Ptr self, std::shared_ptr<Target> t, std::string id, std::string body);
-  static net::Task<> pause(Ptr self, Duration time);
   static net::Task<bool> may_tell(Ptr self, std::shared_ptr<Target> t);
   [[nodiscard]] static bool wanted(const Hook& hook, std::string_view type) {
     return !type.empty() &&
@@ -81,9 +81,7 @@ struct Deliverer::Impl {
   DelivererOptions options;
   const Clock* clock;
   std::vector<std::shared_ptr<Target>> targets;
-  net::Notifier news, ended;
-  bool stopping = false;
-  int serving = 0;
+  net::Workers workers;
   Stats stats;
 };
 
@@ -102,60 +100,37 @@ Deliverer::Deliverer(net::Loop& loop, store::Store& store, net::BlockingPool& db
   }
 }
 Deliverer::~Deliverer() {
-  impl_->stopping = true;
   for (auto& t : impl_->targets) t->http.reset();
-  impl_->news.notify_all();
+  impl_->workers.tell_to_end();
 }
 
 void Deliverer::start() {
-  for (const auto& t : impl_->targets) {
-    ++impl_->serving;
-    impl_->loop.spawn("hooks.serve", Impl::serve(impl_, t));
-  }
+  for (const auto& t : impl_->targets)
+    impl_->workers.start(impl_->loop, "hooks.serve", Impl::serve(impl_, t));
 }
-void Deliverer::poke() { impl_->news.notify_all(); }
+void Deliverer::poke() { impl_->workers.poke(); }
 Deliverer::Stats Deliverer::stats() const noexcept { return impl_->stats; }
 
-net::Task<> Deliverer::stop() {
-  impl_->stopping = true;
-  impl_->news.notify_all();
-  const auto until = Steady::now() + kStopPatience;
-  while (impl_->serving > 0 && Steady::now() < until) {
-    const auto seen = impl_->ended.ticket();
-    if (impl_->serving == 0) break;
-    co_await impl_->ended.wait_beyond(seen, Duration(200));
-  }
-}
-
-// Not cut short by news: who does not take an event is not asked more often.
-net::Task<> Deliverer::Impl::pause(Ptr self, Duration time) {
-  const auto until = Steady::now() + time;
-  while (!self->stopping && Steady::now() < until) {
-    const auto left = std::chrono::ceil<Duration>(until - Steady::now());
-    const auto seen = self->news.ticket();
-    co_await self->news.wait_beyond(seen, std::max(Duration(1), left));
-  }
-}
+net::Task<> Deliverer::stop() { co_await impl_->workers.stop(kStopPatience); }
 
 net::Task<> Deliverer::Impl::serve(Ptr self, std::shared_ptr<Target> t) {
   Duration backoff{};
-  while (!self->stopping) {
-    const auto seen = self->news.ticket();
+  while (!self->workers.stopping()) {
+    const auto seen = self->workers.ticket();
     auto turn = round(self, t);
     const auto went_on = co_await std::move(turn);
-    if (self->stopping) break;
+    if (self->workers.stopping()) break;
     if (!went_on) {
       // The database: nothing was told, and nothing is lost.
       spdlog::warn("webhook {}: {}", t->hook.name, went_on.error().message);
       backoff = std::clamp(backoff * 2, self->options.retry_min, self->options.retry_max);
-      co_await pause(self, backoff);
+      co_await self->workers.pause(backoff);
       continue;
     }
     backoff = {};
-    if (!*went_on) co_await self->news.wait_beyond(seen, self->options.poll);
+    if (!*went_on) co_await self->workers.wait_beyond(seen, self->options.poll);
   }
-  --self->serving;
-  self->ended.notify_all();
+  self->workers.ended();
 }
 
 // Is this server the one that tells this hook? Asked again before each attempt.
@@ -201,14 +176,14 @@ net::Task<Result<bool>> Deliverer::Impl::round(Ptr self, std::shared_ptr<Target>
       const auto told = co_await std::move(telling);
       if (!told) co_return std::unexpected(told.error());
       if (!t->place) co_return false;  // another server tells it from here on
-      if (self->stopping && t->failures > 0) break;
+      if (self->workers.stopping() && t->failures > 0) break;
       auto keep = [self, &name, seq] { return self->store.set_hook_cursor(name, seq); };
       const auto kept = co_await self->db.offload(keep);
       if (!kept) co_return std::unexpected(kept.error());
       t->place = seq;
     }
     passed = seq;
-    if (self->stopping) break;
+    if (self->workers.stopping()) break;
   }
   if (passed > *t->place) {
     auto keep = [self, &name, passed] { return self->store.set_hook_cursor(name, passed); };
@@ -242,7 +217,7 @@ net::Task<Result<>> Deliverer::Impl::tell(Ptr self, std::shared_ptr<Target> t, A
     }
     ++t->failures;
     ++self->stats.failed;
-    if (self->stopping) co_return Result<>();
+    if (self->workers.stopping()) co_return Result<>();
     const auto age = std::chrono::duration_cast<Duration>(self->clock->now() - e.time);
     if (age >= self->options.give_up) {
       AuditEvent note;
@@ -264,8 +239,8 @@ net::Task<Result<>> Deliverer::Impl::tell(Ptr self, std::shared_ptr<Target> t, A
     }
     spdlog::warn("webhook {}: record {} (attempt {}): {}", t->hook.name, e.seq, t->failures,
                  taken.error().message);
-    co_await pause(self, std::max(jittered(wait), t->asked_to_wait));
-    if (self->stopping) co_return Result<>();
+    co_await self->workers.pause(std::max(jittered(wait), t->asked_to_wait));
+    if (self->workers.stopping()) co_return Result<>();
     wait = std::min(wait * 2, self->options.retry_max);
   }
 }
