@@ -7,7 +7,7 @@
 
 namespace oddjob::api {
 
-// The answer to /apis, /apis/<group>, /apis/<group>/<version>, /openapi/v2 and v3,
+// The answer to /apis, /apis/<group>, /apis/<group>/<version>, /openapi/v3 and
 // /livez; nullopt for everything else. Open to all: it tells nothing that the
 // program's documentation does not.
 std::optional<net::ServerResponse> discovery(const net::ServerRequest& request);

@@ -13,6 +13,7 @@
 
 #include "core/audit.hpp"
 #include "core/error.hpp"
+#include "net/byte_stream.hpp"
 
 namespace oddjob::audit {
 
@@ -34,16 +35,11 @@ class Sink {
 // (logrotate), a new one begins. The checkpoint is `path` + ".checkpoint". Errors: "audit.file".
 std::unique_ptr<Sink> make_file_sink(std::string path);
 
-struct SyslogTarget {
-  bool tls = true;
-  std::string host, port;
-  std::string ca_pem;  // empty: the system's trust store
-};
 // "tcp://host:port" or "tls://host:port". Error "audit.bad_address".
-Result<SyslogTarget> parse_syslog_address(std::string_view address);
+Result<net::ByteStreamTarget> parse_syslog_address(std::string_view address);
 // RFC 5424 over TCP (RFC 6587, counted octets) or TLS (RFC 5425): facility 13 (log audit), severity 5;
 // MSGID is the record's type, the message its JSON. The protocol has no receipt: what a collector loses
 // after the network took it is lost there. Errors: "audit.syslog".
-std::unique_ptr<Sink> make_syslog_sink(SyslogTarget target);
+std::unique_ptr<Sink> make_syslog_sink(net::ByteStreamTarget target);
 
 }  // namespace oddjob::audit

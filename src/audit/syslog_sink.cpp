@@ -6,7 +6,6 @@
 
 #include "audit/sink.hpp"
 #include "core/text.hpp"
-#include "net/byte_stream.hpp"
 
 namespace oddjob::audit {
 namespace {
@@ -22,8 +21,7 @@ std::string this_host() {
 
 class SyslogSink final : public Sink {
  public:
-  explicit SyslogSink(SyslogTarget t)
-      : target_{t.tls, std::move(t.host), std::move(t.port), std::move(t.ca_pem)}, host_(this_host()) {}
+  explicit SyslogSink(net::ByteStreamTarget t) : target_(std::move(t)), host_(this_host()) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
   Result<std::optional<AuditEvent>> last() override { return std::nullopt; }
 
@@ -72,14 +70,14 @@ class SyslogSink final : public Sink {
 
 }  // namespace
 
-Result<SyslogTarget> parse_syslog_address(std::string_view address) {
+Result<net::ByteStreamTarget> parse_syslog_address(std::string_view address) {
   constexpr std::string_view kTcp = "tcp://", kTls = "tls://";
   const auto bad = [&](std::string_view what) {
     return fail(Errc::invalid_argument, "audit.bad_address",
                 fmt::format("'{}' {}", printable(address, 200), what),
                 "write tls://host:6514 or tcp://host:601");
   };
-  SyslogTarget out;
+  net::ByteStreamTarget out;
   if (!address.starts_with(kTcp) && !address.starts_with(kTls)) return bad("is neither tls:// nor tcp://");
   out.tls = address.starts_with(kTls);
   auto rest = address.substr(kTls.size());
@@ -104,7 +102,7 @@ Result<SyslogTarget> parse_syslog_address(std::string_view address) {
   return out;
 }
 
-std::unique_ptr<Sink> make_syslog_sink(SyslogTarget target) {
+std::unique_ptr<Sink> make_syslog_sink(net::ByteStreamTarget target) {
   return std::make_unique<SyslogSink>(std::move(target));
 }
 
