@@ -23,6 +23,14 @@ std::string channel_of(const net::Headers& headers) {
   return "api";
 }
 
+// What is no traceparent, or stands there twice, is as if it were not there.
+Trace trace_of(const net::Headers& headers) {
+  int count = 0;
+  for (const auto& [name, value] : headers) count += ascii_lower(name) == "traceparent" ? 1 : 0;
+  const auto given = count == 1 ? parse_traceparent(headers.get("traceparent")) : std::nullopt;
+  return given ? *given : new_trace();
+}
+
 // "127.0.0.1" of "127.0.0.1:51234", "[::1]" of "[::1]:80"; "unix" as it is.
 std::string_view host_of(std::string_view peer) { return peer.substr(0, peer.rfind(':')); }
 
@@ -111,6 +119,7 @@ struct Api::Impl {
       x.caller.channel = channel_of(x.request.headers);
       x.caller.from = x.aggregated ? auth::forwarded_from(x.request.headers) : std::string();
       if (x.caller.from.empty()) x.caller.from = x.request.peer;
+      x.caller.traceparent = to_traceparent(child_of(x.trace));
     }
     co_return co_await route.handler(x);
   }
@@ -135,7 +144,8 @@ struct Api::Impl {
     if (e.kind != Errc::internal) return problem_response(e);
     const std::string reference = hex_encode(random_bytes(6));
     spdlog::error("request {} ({} {}) failed [{}]: {}", reference, x.request.method,
-                  printable(x.request.path, 256), e.code, printable(e.message, 4096));
+                  printable(x.request.path, 256), e.code,
+                  printable(e.message, 4096) + " trace=" + x.trace.trace_id);
     return problem_response(e, reference);
   }
 };
@@ -153,13 +163,16 @@ void Api::set_limits(const ApiLimits& limits) {
   s.strangers.set(limits.unauthenticated_per_minute);
 }
 
+void Api::drain() { impl_->services.draining = true; }
+
 net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& out) {
   const auto begin = std::chrono::steady_clock::now();
   Services& services = impl_->services;
   const bool aggregating = services.options.front_proxy != nullptr;
   const auto behind = aggregating ? from_aggregated(request.path) : std::nullopt;
   Match m = match(request.method, behind ? *behind : request.path);
-  Exchange x{services, request, out, {}, std::move(m.parameter), behind.has_value(), 0};
+  Exchange x{
+      services, request, out, {}, std::move(m.parameter), behind.has_value(), trace_of(request.headers), 0};
 
   std::optional<net::ServerResponse> response;
   if (aggregating && !behind) response = discovery(request);
@@ -194,10 +207,10 @@ net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& 
   const bool quiet =
       asked_by_machine || (m.route != nullptr && m.route->kind == Kind::probe && x.status < 400);
   // The path without its query: what is asked for may be private.
-  spdlog::log(quiet ? spdlog::level::debug : spdlog::level::info, "{} {} {} {} {:.1f} ms from {}",
+  spdlog::log(quiet ? spdlog::level::debug : spdlog::level::info, "{} {} {} {} {:.1f} ms from {} trace={}",
               printable(request.method, 32), printable(request.path, 256), x.status,
               x.caller.subject.user.empty() ? "-" : printable(x.caller.subject.user, 128),
-              std::chrono::duration<double, std::milli>(took).count(), request.peer);
+              std::chrono::duration<double, std::milli>(took).count(), request.peer, x.trace.trace_id);
 }
 
 net::ServerResponse Api::problem(int status, std::string_view message) {

@@ -52,6 +52,8 @@ class Api {
       ApiOptions options);
   ~Api();
   void set_limits(const ApiLimits& limits);
+  // From now on /readyz says "server.stopping"; everything else is served on.
+  void drain();
   // To be given to net::HttpServer; never throws.
   net::Task<> handle(const net::ServerRequest& request, net::ResponseWriter& out);
   // RFC 9457 body for errors that the HTTP server finds by itself.

@@ -9,6 +9,7 @@
 #include "api/metrics.hpp"
 #include "api/rate_limit.hpp"
 #include "core/error.hpp"
+#include "core/trace.hpp"
 #include "net/async.hpp"
 #include "net/http_server.hpp"
 #include "runs/engine.hpp"
@@ -30,6 +31,7 @@ struct Services {
   RateLimit strangers{options.limits.unauthenticated_per_minute};
   // Reading the whole chain may take long; it must not keep `db` from others.
   std::optional<net::BlockingPool> audit_reader{};
+  bool draining = false;
   // Of /readyz, so that it cannot be used to make the disk busy.
   std::optional<std::chrono::steady_clock::time_point> pinged{};
   std::optional<Error> ping_error{};
@@ -42,6 +44,7 @@ struct Exchange {
   runs::Caller caller;      // empty on open routes
   std::string parameter;    // of the path; several are joined by '/'
   bool aggregated = false;  // asked for below /apis: only the API server's front proxy may
+  Trace trace{};            // the caller's, or a new one
   int status = 0;           // set by handlers that answer through `out` themselves
 };
 

@@ -51,6 +51,9 @@ net::Task<Answer> get_healthz(Exchange& /*x*/) { co_return text_response(200, "o
 
 net::Task<Answer> get_readyz(Exchange& x) {
   Services& s = x.services;
+  if (s.draining)
+    co_return fail(Errc::unavailable, "server.stopping", "not ready: this server is about to end",
+                   "another one answers, or this one again soon");
   if (!s.engine.ready()) {
     co_return fail(Errc::unavailable, "server.not_ready", "not ready: " + s.engine.not_ready_reason());
   }

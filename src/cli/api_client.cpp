@@ -67,6 +67,13 @@ Result<std::string> bearer(const Settings& settings, const Environment& environm
   return std::string(trim(text));
 }
 
+// Inside a traced pipeline the run belongs to the pipeline's trace.
+Trace trace_of(const Environment& environment) {
+  const auto outer = environment.find("TRACEPARENT");
+  const auto given = outer == environment.end() ? std::nullopt : parse_traceparent(outer->second);
+  return given ? *given : new_trace();
+}
+
 }  // namespace
 
 Error error_of_answer(const net::HttpResponse& answer) {
@@ -143,7 +150,11 @@ Result<net::HttpClientOptions> ApiClient::http_options(const Settings& settings)
 
 Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settings& settings,
                                                    const Environment& environment) {
-  if (settings.cluster) return std::unique_ptr<ApiClient>(new ApiClient(loop, *settings.cluster));
+  if (settings.cluster) {
+    std::unique_ptr<ApiClient> made(new ApiClient(loop, *settings.cluster));
+    made->trace_ = trace_of(environment);
+    return made;
+  }
   OJ_TRY(auto options, http_options(settings));
   OJ_TRY(auto token, bearer(settings, environment));
   const auto path = session_path(environment, settings.server);
@@ -163,6 +174,7 @@ Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settin
                   "check the token file or ODDJOB_TOKEN");
   std::unique_ptr<ApiClient> made(
       new ApiClient(loop, settings.server, "Bearer " + token, std::move(options)));
+  made->trace_ = trace_of(environment);
   made->session_ = std::move(session);
   made->session_path_ = path;
   return made;
@@ -181,6 +193,7 @@ net::HttpRequest ApiClient::request(std::string method, std::string path, net::H
   r.url = passage_ ? to_aggregated(path) : server_ + path;
   r.headers = std::move(headers);
   if (!passage_) r.headers.set("Authorization", authorization_);
+  r.headers.set("traceparent", to_traceparent(child_of(trace_)));
   return r;
 }
 

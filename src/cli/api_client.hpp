@@ -9,6 +9,7 @@
 #include "cli/login/session.hpp"
 #include "core/error.hpp"
 #include "core/json.hpp"
+#include "core/trace.hpp"
 #include "kube/passage.hpp"
 #include "net/async.hpp"
 #include "net/http_client.hpp"
@@ -57,6 +58,7 @@ class ApiClient {
   net::Loop& loop_;
   std::string server_, authorization_, session_path_;
   std::optional<LoginSession> session_;
+  Trace trace_;  // of this invocation
   // One of the two: straight to the server, or by way of Kubernetes.
   std::unique_ptr<net::HttpClient> http_;
   std::unique_ptr<kube::Passage> passage_;

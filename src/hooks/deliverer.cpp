@@ -68,7 +68,8 @@ struct Deliverer::Impl {
   static net::Task<> serve(Ptr self, std::shared_ptr<Target> t);
   static net::Task<Result<bool>> round(Ptr self, std::shared_ptr<Target> t);
   static net::Task<Result<>> tell(Ptr self, std::shared_ptr<Target> t, AuditEvent e);
-  static net::Task<Result<>> post(Ptr self, std::shared_ptr<Target> t, std::string id, std::string body);
+  static net::Task<Result<>> post(Ptr self, std::shared_ptr<Target> t, std::string id, std::string body,
+                                  std::string traceparent);
   static net::Task<bool> may_tell(Ptr self, std::shared_ptr<Target> t);
   [[nodiscard]] static bool wanted(const Hook& hook, std::string_view type) {
     return !type.empty() &&
@@ -208,7 +209,7 @@ net::Task<Result<>> Deliverer::Impl::tell(Ptr self, std::shared_ptr<Target> t, A
     auto asking = may_tell(self, t);
     if (!co_await std::move(asking)) co_return Result<>();
     t->asked_to_wait = {};
-    auto posting = post(self, t, id, body);
+    auto posting = post(self, t, id, body, std::string(get_string(e.detail, {"traceparent"})));
     const auto taken = co_await std::move(posting);
     if (taken) {
       t->failures = 0;
@@ -246,7 +247,7 @@ net::Task<Result<>> Deliverer::Impl::tell(Ptr self, std::shared_ptr<Target> t, A
 }
 
 net::Task<Result<>> Deliverer::Impl::post(Ptr self, std::shared_ptr<Target> t, std::string id,
-                                          std::string body) {
+                                          std::string body, std::string traceparent) {
   if (!t->http) co_return fail(Errc::cancelled, "hooks.stopping", "the server is stopping");
   const auto now =
       std::chrono::duration_cast<std::chrono::seconds>(self->clock->now().time_since_epoch()).count();
@@ -254,6 +255,8 @@ net::Task<Result<>> Deliverer::Impl::post(Ptr self, std::shared_ptr<Target> t, s
   request.method = "POST";
   request.url = t->hook.url;
   request.headers.set("Content-Type", "application/json");
+  // Recorded by the server itself, well-formed.
+  if (!traceparent.empty()) request.headers.set("traceparent", std::move(traceparent));
   request.headers.set("Webhook-Id", id);
   request.headers.set("Webhook-Timestamp", std::to_string(now));
   request.headers.set("Webhook-Signature", signature(t->hook.secrets, id, now, body));

@@ -171,6 +171,7 @@ net::Task<Result<json::value>> Client::create(const Resource& r, std::string_vie
   Call call;
   call.method = "POST";
   call.target = with_query(std::move(*path), write_query(options));
+  call.traceparent = std::move(options.traceparent);
   call.body = json::serialize(object);
   call.content_type = "application/json";
   return Impl::object(impl_, std::move(call));
@@ -184,6 +185,7 @@ net::Task<Result<json::value>> Client::update(const Resource& r, std::string_vie
   Call call;
   call.method = "PUT";
   call.target = with_query(std::move(*path), write_query(options));
+  call.traceparent = std::move(options.traceparent);
   call.body = json::serialize(object);
   call.content_type = "application/json";
   return Impl::object(impl_, std::move(call));
@@ -198,6 +200,7 @@ net::Task<Result<json::value>> Client::patch(const Resource& r, std::string_view
   Call call;
   call.method = "PATCH";
   call.target = with_query(std::move(*path), write_query(options));
+  call.traceparent = std::move(options.traceparent);
   call.body = json::serialize(patch);
   call.content_type = content_type_of(type);
   return Impl::object(impl_, std::move(call));

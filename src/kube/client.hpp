@@ -52,6 +52,7 @@ struct WriteOptions {
   WriteOptions() {}  // NOLINT(modernize-use-equals-default)
   bool dry_run = false;
   std::string field_manager = "oddjob";
+  std::string traceparent;  // sent with it (W3C Trace Context); empty: none
 };
 enum class PatchType { json_patch, merge, strategic };
 enum class Propagation { background, foreground, orphan };

@@ -102,6 +102,7 @@ net::HttpRequest Client::Impl::build(const Call& call, const Credentials::Now& w
   r.idle_timeout = call.idle_timeout;
   r.max_body = options.max_body;
   r.headers.add("Accept", call.accept);
+  if (!call.traceparent.empty()) r.headers.add("traceparent", call.traceparent);
   if (!call.content_type.empty()) r.headers.add("Content-Type", call.content_type);
   add_identity(r.headers, config, who);
   return r;

@@ -18,6 +18,7 @@ struct Call {
   std::string target;  // path and query, below the server's address
   std::string body, content_type;
   std::string accept = "application/json";
+  std::string traceparent;
   Duration idle_timeout{0};  // of a stream
   bool fault_points = true;
   [[nodiscard]] bool reads() const { return method == "GET"; }

@@ -54,8 +54,9 @@ struct EngineOptions : EngineLimits {
 
 struct Caller {
   Subject subject;
-  std::string channel;  // "api", "cli", "web"
-  std::string from;     // peer address
+  std::string channel;        // "api", "cli", "web"
+  std::string from;           // peer address
+  std::string traceparent{};  // of what it asks for, to be passed on; may be empty
 };
 
 struct SubmitResult {

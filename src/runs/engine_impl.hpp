@@ -23,6 +23,7 @@ namespace oddjob::runs {
 struct ActiveRun {
   Run run;                      // as stored last
   std::vector<EnvVar> secrets;  // env values that are nowhere else
+  std::string traceparent;      // of the request, as long as this process lives
   bool values_lost = false;
   bool recovered = false;             // of an earlier process
   std::string owner;                  // this server's name at the time; empty: there are no others

@@ -6,6 +6,7 @@
 
 #include "core/digest.hpp"
 #include "core/text.hpp"
+#include "core/trace.hpp"
 #include "runs/engine_impl.hpp"
 #include "runs/manifest.hpp"
 #include "runs/objects.hpp"
@@ -81,6 +82,11 @@ const std::vector<std::string>& approver_teams(const Policy& p) {
 }
 const std::vector<std::string>& approver_users(const Policy& p) {
   return p.approvers_given ? p.approver_users : p.allowed_users;
+}
+
+std::string trace_id(std::string_view traceparent) {
+  const auto trace = parse_traceparent(traceparent);
+  return trace ? trace->trace_id : "-";
 }
 
 // Counts a submit under way as its requester's.
@@ -276,6 +282,7 @@ net::Task<Error> Engine::Impl::refuse(Ptr self, Caller caller, RunRequest reques
                           {"teams", strings(caller.subject.teams)},
                           {"channel", caller.channel},
                           {"from", caller.from}};
+  if (!caller.traceparent.empty()) e.detail["traceparent"] = caller.traceparent;
   if (request.from_template) {
     // What was asked for; the template may not even exist.
     e.detail.erase("workload");
@@ -444,6 +451,7 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
                      {"expiresAt", format_time(run.approval.expires)}};
   }
   if (const auto* env = run.request.if_contains("env")) detail["env"] = *env;
+  if (!caller.traceparent.empty()) detail["traceparent"] = caller.traceparent;
   // Which template, in which state, with which values.
   for (const auto* field : {"template", "params"})
     if (const auto* value = run.request.if_contains(field)) detail[field] = *value;
@@ -468,11 +476,14 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   if (created->replayed) co_return SubmitResult{std::move(created->run), true};
   run = std::move(created->run);
   r->request = std::move(request);
+  r->traceparent = caller.traceparent;
   r->job = Observation::Job::absent;  // its name was not known to anybody before
   r->waiting_since = self->wait_now();
   SubmitResult result{run, false};
   if (self->options.on_record) self->options.on_record();
   r->owner = placement.owner;
+  spdlog::info("run {} asked for by {} on {} trace={}", run.id, printable(run.requester, 128),
+               workload_key(run.workload), trace_id(caller.traceparent));
   if (!self->stopping) self->adopt(std::move(r));
   co_return result;
 }
@@ -497,6 +508,7 @@ net::Task<Result<DryRunResult>> Engine::Impl::dry_run(Ptr self, Caller caller, R
   const std::string ns = request.workload.name_space;
   kube::WriteOptions dry;
   dry.dry_run = true;
+  dry.traceparent = caller.traceparent;
   json::value pod = json::object{{"apiVersion", "v1"}, {"kind", "Pod"}};
   if (const auto* meta = oddjob::find(out.rendered.job, {"spec", "template", "metadata"}))
     pod.get_object()["metadata"] = *meta;

@@ -261,7 +261,9 @@ net::Task<> Engine::Impl::create_job(Ptr self, RunPtr r) {
   json::value manifest = r->run.job;
   put_values(manifest, r->run.container, r->secrets);
   const std::string ns = r->run.workload.name_space;
-  auto creating = self->client.create(kube::resources::jobs, ns, std::move(manifest));
+  kube::WriteOptions options;
+  options.traceparent = r->traceparent;
+  auto creating = self->client.create(kube::resources::jobs, ns, std::move(manifest), std::move(options));
   const auto made = co_await std::move(creating);
   if (made && is_ours(r->run, *made)) {
     r->create_error.reset();
@@ -416,8 +418,10 @@ net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
       {"spec", json::object{{"suspend", false}}}};
   const std::string ns = r->run.workload.name_space;
   const std::string name = r->run.job_name;
-  auto patching =
-      self->client.patch(kube::resources::jobs, ns, name, kube::PatchType::merge, std::move(patch));
+  kube::WriteOptions options;
+  options.traceparent = r->traceparent;
+  auto patching = self->client.patch(kube::resources::jobs, ns, name, kube::PatchType::merge,
+                                     std::move(patch), std::move(options));
   const auto patched = co_await std::move(patching);
   if (patched) {
     r->backoff = Duration{};

@@ -51,6 +51,7 @@ struct ServerConfig {
   int active_runs_per_subject = 500;
   std::int64_t max_log_bytes = 1LL << 30;
   Duration start_timeout = std::chrono::minutes(15);
+  Duration shutdown_delay{};
   Duration shutdown_grace = std::chrono::seconds(10);
   // Index of the paths in images, for completion. Bytes; rate 0: no bound.
   bool images_enabled = true, images_ahead = true;

@@ -6,6 +6,7 @@
 
 #include "kube/config.hpp"
 #include "server/config.hpp"
+#include "server/logging.hpp"
 #include "server/serve.hpp"
 #ifdef ODDJOB_DEVCLUSTER
 #include "server/dev.hpp"

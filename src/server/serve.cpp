@@ -1,8 +1,6 @@
 #include "server/serve.hpp"
 
 #include <fmt/format.h>
-#include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <unistd.h>
@@ -65,20 +63,6 @@ std::string replica_name() {
   return printable(host.data(), 100) + "/" + new_uuid().substr(0, 8);
 }
 
-// The message as a JSON string: a quote or a newline in it must not break the line.
-class JsonMessage : public spdlog::custom_flag_formatter {
- public:
-  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
-              spdlog::memory_buf_t& out) override {
-    const auto text = json::serialize(
-        json::value(json::string(to_valid_utf8({message.payload.data(), message.payload.size()}))));
-    out.append(text.data(), text.data() + text.size());
-  }
-  [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
-    return spdlog::details::make_unique<JsonMessage>();
-  }
-};
-
 }  // namespace
 
 struct Server::Impl {
@@ -103,6 +87,7 @@ struct Server::Impl {
   std::unique_ptr<net::HttpServer> http;
   std::optional<CertificateFiles> certificate;  // none: plain HTTP
   std::unique_ptr<Reloader> reloader;
+  std::string replica;  // empty: there can be no others
   net::Notifier connected, stopped;
   net::CancelToken stopping;
   bool connect_ended = true, following_ended = true, looking_ahead = false;
@@ -194,7 +179,7 @@ struct Server::Impl {
     store_options.alone = true;
     store_options.busy_timeout = config.database_busy_timeout;
     OJ_TRY(store, store::Store::open(store_options));
-    const std::string replica = store->shared() ? replica_name() : std::string();
+    replica = store->shared() ? replica_name() : std::string();
 
     client = std::make_unique<kube::Client>(loop, cluster_config);
     runs::EngineOptions engine_options;
@@ -290,8 +275,8 @@ struct Server::Impl {
     for (const auto& copy : copies->states()) {
       out.push_back({fmt::format("oddjob_audit_{}_record", copy.name),
                      "The last audit record that this copy has.", static_cast<double>(copy.place)});
-      out.push_back({fmt::format("oddjob_audit_{}_failing", copy.name),
-                     "1 while this copy takes no records.", copy.failing ? 1.0 : 0.0});
+      out.push_back({fmt::format("oddjob_audit_{}_failing", copy.name), "1 while this copy takes no records.",
+                     copy.failing ? 1.0 : 0.0});
     }
     return out;
   }
@@ -398,6 +383,9 @@ void Server::reload() {
 }
 
 net::Task<> Server::stop() {
+  // A load balancer needs a while to see that nobody should be sent here any more.
+  impl_->api->drain();
+  if (impl_->config.shutdown_delay > Duration::zero()) co_await net::sleep_for(impl_->config.shutdown_delay);
   impl_->stopping.cancel();
   impl_->stopped.notify_all();
   co_await impl_->http->shutdown(impl_->config.shutdown_grace);
@@ -406,6 +394,11 @@ net::Task<> Server::stop() {
   co_await impl_->engine->stop();
   co_await impl_->hooks->stop();
   co_await impl_->copies->stop();
+  // The engine gave back its leases with its runs; what was taken since then goes too.
+  if (!impl_->replica.empty()) {
+    auto leave = [impl = impl_.get()] { return impl->store->leave(impl->replica); };
+    (void)co_await impl_->db.offload(leave);
+  }
   const auto deadline = std::chrono::steady_clock::now() + kConnectRetry * 2;
   while (!(impl_->connect_ended && impl_->following_ended && !impl_->looking_ahead) &&
          std::chrono::steady_clock::now() < deadline) {
@@ -418,20 +411,6 @@ std::string Server::url() const {
   if (impl_->config.listen_address.starts_with("unix:")) return impl_->config.listen_address;
   return fmt::format("{}://{}:{}", impl_->config.tls_cert_file.empty() ? "http" : "https",
                      impl_->config.listen_address, impl_->http->port());
-}
-
-void set_up_logging(const std::string& level, const std::string& format) {
-  spdlog::set_default_logger(spdlog::stderr_logger_mt("oddjobd"));
-  spdlog::set_level(spdlog::level::from_str(level));
-  spdlog::flush_on(spdlog::level::trace);
-  if (format == "json") {
-    auto formatter = std::make_unique<spdlog::pattern_formatter>(spdlog::pattern_time_type::utc);
-    formatter->add_flag<JsonMessage>('*').set_pattern(
-        R"({"time":"%Y-%m-%dT%H:%M:%S.%fZ","level":"%l","message":%*})");
-    spdlog::set_formatter(std::move(formatter));
-  } else {
-    spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
-  }
 }
 
 namespace {

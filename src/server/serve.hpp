@@ -42,7 +42,4 @@ class Server {
 // `ready_file`, if not empty, gets the server's URL once it listens.
 int serve(const ServerConfig& config, const std::string& config_file, const std::string& ready_file);
 
-// Sends log lines to standard error, as text or JSON.
-void set_up_logging(const std::string& level, const std::string& format);
-
 }  // namespace oddjob::server

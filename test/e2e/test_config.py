@@ -37,6 +37,9 @@ DOCUMENTS = [
     ({"limits": {"startTimeout": "1h30m", "shutdownGrace": "500ms"}}, True),
     ({"limits": {"startTimeout": "0.5h"}}, True),
     ({"limits": {"startTimeout": "0s"}}, False),
+    ({"limits": {"shutdownDelay": "0s"}}, True),
+    ({"limits": {"shutdownDelay": "5s"}}, True),
+    ({"limits": {"shutdownDelay": "0"}}, False),
     ({"limits": {"startTimeout": "90"}}, False),
     ({"limits": {"startTimeout": 90}}, False),
     ({"limits": {"startTimeout": "-5s"}}, False),
@@ -197,3 +200,14 @@ def test_a_changed_configuration_is_taken_up_as_far_as_it_can_be(mounted):
     codes = [server.api("bob").get("/api/v1/whoami")[0] for _ in range(3)]
     assert 429 in codes, codes
     assert server.process.stop() == 0, server.log()
+
+
+def test_a_server_that_is_told_to_end_says_so_before_it_does(own_server):
+    own_server.config["limits"] = {"shutdownDelay": "10s"}
+    server = own_server.start()
+    eventually(lambda: server.api(None).get("/readyz")[0] == 200, "it is ready", 60)
+    server.process.child.send_signal(signal.SIGTERM)
+    status, problem, _ = eventually(lambda: (a := server.api(None).get("/readyz"))[0] == 503 and a, "it is not ready any more", 9)
+    assert problem["code"] == "server.stopping", problem
+    assert server.api("ann").get("/api/v1/whoami")[0] == 200, "whoever still comes is served"
+    assert server.process.child.wait(60) == 0, server.log()

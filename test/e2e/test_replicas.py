@@ -7,6 +7,7 @@ sets how many runs the test under kill -9 makes.
 import concurrent.futures
 import os
 import random
+import re
 import signal
 import sys
 import threading
@@ -47,6 +48,7 @@ class Replicas:
     def __init__(self, folder, cluster, url, count=3):
         folder.mkdir()
         self.folder = folder
+        self.database = url.split("/")[3].split("?")[0]
         self.servers, self.child = [], None
         for i in range(count):
             (folder / f"r{i}").mkdir()
@@ -236,10 +238,13 @@ def test_limits_count_the_runs_of_all_replicas(replicas):
         replicas.final(run["id"])
 
 
-def test_a_rolling_restart_hands_over_at_once(replicas):
+def test_a_rolling_restart_hands_over_at_once(replicas, place):
     runs = [replicas.submit(n, pause=1) for n in range(6)]
     for server in list(replicas.servers):
+        name = re.findall(r"replica (\S+) takes part", server.log())[-1]
         assert server.stop() == 0
+        kept = place[2].query(f"SELECT name FROM leases WHERE holder = '{name}'", replicas.database)
+        assert (kept.returncode, kept.stdout) == (0, ""), "it gives back its leases, and does not let them run out"
         left = server.log()
         assert "taken over once its lease has ended" not in left
         server.start()

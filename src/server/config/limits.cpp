@@ -21,6 +21,8 @@ Keys limits_keys() {
       {"limits.maxLogBytes", "bytes of log kept of one run", number(&C::max_log_bytes, 1024, 1LL << 40),
        Reload::live},
       {"limits.startTimeout", "how long a pod may take to start", duration(&C::start_timeout), Reload::live},
+      {"limits.shutdownDelay", "how long to serve on at the end, not ready any more; 0s: not at all",
+       duration_or_zero(&C::shutdown_delay), Reload::live},
       {"limits.shutdownGrace", "how long open exchanges get at the end", duration(&C::shutdown_grace),
        Reload::live},
   };

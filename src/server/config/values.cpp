@@ -16,6 +16,8 @@ constexpr std::string_view kSets = "a list of lists of at least two names";
 constexpr std::string_view kDurationPattern =
     R"(^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))*([0-9]*[1-9][0-9]*(\.[0-9]+)?|[0-9]+\.[0-9]*[1-9][0-9]*)(ms|s|m|h|d)([0-9]+(\.[0-9]+)?(ms|s|m|h|d))*$)";
 
+constexpr std::string_view kZero = "0s";
+
 json::object typed(std::string_view type) { return {{"type", type}}; }
 
 }  // namespace
@@ -45,6 +47,11 @@ Result<bool> as_bool(const json::value& v) {
 Result<Duration> as_duration(const json::value& v) {
   if (!v.is_string()) return bad("a duration such as 30s", v);
   return parse_duration(sv(v.get_string()));
+}
+
+Result<Duration> as_duration_or_zero(const json::value& v) {
+  if (v.is_string() && sv(v.get_string()) == kZero) return Duration{};
+  return as_duration(v);
 }
 
 Result<Words> as_words(const json::value& v) {
@@ -157,6 +164,14 @@ json::object number_schema(std::int64_t low, std::int64_t high) {
 json::object duration_schema() {
   auto out = typed("string");
   out["pattern"] = kDurationPattern;
+  return out;
+}
+
+json::object duration_or_zero_schema() {
+  json::object zero;
+  zero["const"] = kZero;
+  json::object out;
+  out["anyOf"] = json::array{duration_schema(), std::move(zero)};
   return out;
 }
 

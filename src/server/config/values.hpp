@@ -40,6 +40,7 @@ Result<std::string> as_text(const json::value& v);
 Result<std::int64_t> as_number(const json::value& v, std::int64_t low, std::int64_t high);
 Result<bool> as_bool(const json::value& v);
 Result<Duration> as_duration(const json::value& v);
+Result<Duration> as_duration_or_zero(const json::value& v);  // also "0s"
 Result<Words> as_words(const json::value& v);
 Result<std::vector<Words>> as_sets(const json::value& v);
 Result<std::map<std::string, std::string>> as_text_map(const json::value& v);
@@ -63,6 +64,7 @@ json::object one_of_schema(const Words& words);
 json::object number_schema(std::int64_t low, std::int64_t high);
 json::object bool_schema();
 json::object duration_schema();
+json::object duration_or_zero_schema();
 json::object words_schema();
 json::object sets_schema();
 json::object text_map_schema();
@@ -144,6 +146,11 @@ Value<Owner> boolean(bool Owner::*field) {
 template <class Owner>
 Value<Owner> duration(Duration Owner::*field) {
   return value(field, duration_schema(), as_duration, text_from_text);
+}
+
+template <class Owner>
+Value<Owner> duration_or_zero(Duration Owner::*field) {
+  return value(field, duration_or_zero_schema(), as_duration_or_zero, text_from_text);
 }
 
 template <class Owner>
