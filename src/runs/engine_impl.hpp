@@ -26,6 +26,7 @@ struct ActiveRun {
   std::string traceparent;      // of the request, as long as this process lives
   bool values_lost = false;
   bool recovered = false;             // of an earlier process
+  bool job_was_made = false;          // events tell of its Job; asked for before it is made again
   std::string owner;                  // this server's name at the time; empty: there are no others
   bool lost = false;                  // another server has it now: nothing more is done here
   std::optional<RunRequest> request;  // as it came in; after a restart: as recorded
@@ -184,6 +185,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // ---- observer.cpp
   Observation observe(const ActiveRun& r) const;
   static net::Task<Result<>> look(Ptr self, RunPtr r);
+  static net::Task<Result<>> look_for_traces(Ptr self, RunPtr r);
   static net::Task<> poll_events(Ptr self, RunPtr r);
   static net::Task<> sweep(Ptr self, std::string run_id, json::value job);
   static net::Task<> stop_imitation(Ptr self, Run run, json::value job);

@@ -86,6 +86,26 @@ Outcome refused(const Error& why) {
 
 // ---- before the Job's uid is in the record ----------------------------------
 
+// A record of an earlier process, with no Job: that process died on the way to it, or the record is
+// a backup's, and the Job was made, has run and is gone. Whoever crashes is back soon, and the
+// cluster has no trace of the Job then.
+std::optional<Outcome> made_elsewhere(const Run& run, const Observation& seen, Time now) {
+  if (!seen.recovered || seen.job != Job::absent) return std::nullopt;
+  constexpr std::string_view kSoItIsNot =
+      "It may have run: is the database a restored backup? So it is not made again";
+  const auto lost = [&](std::string why) {
+    return Outcome{RunState::lost, std::nullopt, std::string(reasons::kResultUnknown),
+                   fmt::format("{}. {}", why, kSoItIsNot)};
+  };
+  if (seen.job_was_made)
+    return lost("OddJob's record says that its Job is still to be made, but the cluster's events tell of it");
+  Time asked = run.created;
+  for (const auto& a : run.approvals) asked = std::max(asked, a.at);
+  if (now < asked + seen.start_timeout) return std::nullopt;
+  return lost(fmt::format("Its Job was to be made at {}, by an earlier OddJob process, and is not there",
+                          format_time(std::chrono::floor<std::chrono::seconds>(asked))));
+}
+
 Step before_recorded(const Run& run, const Observation& seen, Time now) {
   if (auto o = decided(run)) {
     return seen.job == Job::present ? act(Kind::delete_job) : end(Kind::finish, std::move(*o));
@@ -108,6 +128,7 @@ Step before_recorded(const Run& run, const Observation& seen, Time now) {
                 "OddJob was restarted before the Job was made, and the values of the environment "
                 "variables given with the run are kept in memory only; nothing was started"});
   }
+  if (auto o = made_elsewhere(run, seen, now)) return end(Kind::finish, std::move(*o));
   if (seen.queued) {
     // Kueue may start it the moment it is there: OddJob's own yes comes before.
     if (seen.refusal && !run.released) return end(Kind::finish, refused(*seen.refusal));

@@ -33,6 +33,7 @@ struct Observation {
   bool pods_listed = false;
   bool queued = false;           // Kueue says when its Job starts, and OddJob leaves spec.suspend alone
   bool recovered = false;        // the run is of an earlier process
+  bool job_was_made = false;     // the cluster's events tell of its Job, though it is not there
   bool values_lost = false;      // env values given on the run died with the process that had them
   std::optional<Error> refusal;  // why the policy, asked at the moment of starting, says no
   std::optional<Time> job_gone_since;

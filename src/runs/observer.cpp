@@ -123,6 +123,7 @@ Observation Engine::Impl::observe(const ActiveRun& r) const {
   o.pods_listed = r.pods_listed;
   o.values_lost = r.values_lost;
   o.recovered = r.recovered;
+  o.job_was_made = r.job_was_made;
   o.queued =
       options.defer_pending && !get_string(r.run.job, {"metadata", "labels", names::kQueueLabel}).empty();
   o.refusal = r.refusal;
@@ -149,7 +150,11 @@ net::Task<Result<>> Engine::Impl::look(Ptr self, RunPtr r) {
     self->saw_no_job(r);
     r->job = Observation::Job::foreign;
   }
-  if (r->run.job_uid.empty()) co_return Result<>();  // no pod before that
+  if (r->run.job_uid.empty()) {  // no pod before that
+    if (job || !r->recovered) co_return Result<>();
+    auto asking = look_for_traces(self, r);
+    co_return co_await std::move(asking);
+  }
   // Only what was known before the list was asked for can be missing from it: a watch tells of
   // new pods while the answer is on its way.
   std::vector<std::string> known;
@@ -170,6 +175,22 @@ net::Task<Result<>> Engine::Impl::look(Ptr self, RunPtr r) {
   }
   r->pods_listed = true;
   self->touched(r);
+  co_return Result<>();
+}
+
+// The record of an earlier process says that the Job is still to be made. If the record is a
+// backup's, it may have been made since, have run and be gone: events outlive it, by an hour.
+net::Task<Result<>> Engine::Impl::look_for_traces(Ptr self, RunPtr r) {
+  kube::ListOptions options;
+  options.name_space = r->run.workload.name_space;
+  options.field_selector = "involvedObject.kind=Job,involvedObject.name=" + r->run.job_name;
+  auto listing = self->client.list(kube::resources::events, std::move(options));
+  const auto listed = co_await std::move(listing);
+  if (!listed && listed.error().kind != Errc::forbidden) co_return std::unexpected(listed.error());
+  if (!listed)
+    spdlog::warn("run {}: whether its Job was made before is not known: {}", r->run.id,
+                 listed.error().message);
+  r->job_was_made = listed && !listed->items.empty();
   co_return Result<>();
 }
 

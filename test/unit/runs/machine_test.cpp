@@ -532,6 +532,31 @@ TEST(Machine, WhereKueueStartsTheJobOddJobsYesComesBeforeItIsMade) {
   });
 }
 
+TEST(Machine, WhatABackupRemembersIsNotRunAgain) {
+  auto recovered = absent();
+  recovered.recovered = true;
+  auto traced = recovered;
+  traced.job_was_made = true;
+  auto found = seen(job());
+  found.recovered = found.job_was_made = true;
+  const Duration late = recovered.start_timeout;
+  auto waiting = recovered;
+  waiting.waiting_since = kNow + late;
+  auto run = starting();
+  run.created = kNow;
+  auto approved = run;
+  approved.approvals.emplace_back().at = approved.created + std::chrono::hours(5);
+  check({
+      {"a crash on the way: made", run, recovered, Kind::create_job},
+      {"there are traces of it", run, traced, Kind::finish, RunState::lost, reasons::kResultUnknown},
+      {"it is there: adopted", run, found, Kind::record_job},
+      {"longer ago than a start may take", run, recovered, Kind::finish, RunState::lost,
+       reasons::kResultUnknown, late},
+      {"by the last approval", approved, waiting, Kind::create_job, {}, {}, late},
+      {"what nobody may have run ends as asked", cancelled(run), traced, Kind::finish, RunState::cancelled},
+  });
+}
+
 TEST(WaitingForApproval, SaysByWhomAndUntilWhen) {
   auto r = pending();
   r.approvals.emplace_back();

@@ -128,6 +128,61 @@ TEST_F(RecoveryTest, AJobThatVanishedWhileTheServerWasAwayIsNotMadeAgain) {
   EXPECT_EQ(cluster.jobs_made, 1);
 }
 
+// The record of the backup knows nothing of what came after it.
+TEST_F(RecoveryTest, ABackupOfARunOnItsWayToItsJobDoesNotRunItAgain) {
+  start();
+  const std::string id = die_at(0, Fault::Kind::hang_before);
+  ASSERT_NE(id, "");
+  const auto file = database();
+  const auto beside = [&](const char* suffix) { return std::filesystem::path(file.string() + suffix); };
+  for (const char* wal : {"", "-wal"})
+    std::filesystem::copy_file(beside(wal), beside((std::string(".kept") + wal).c_str()));
+  begin();
+  start();
+  EXPECT_EQ(finished(id).state, RunState::succeeded);
+  ASSERT_EQ(cluster.jobs_made, 1);
+  crash();
+  cluster.delete_job(job_key(id));
+  cluster.put("events", json::parse(R"({"apiVersion": "v1", "kind": "Event", "reason": "Completed",
+    "metadata": {"name": "x.1", "namespace": "shop"}, "involvedObject": {"kind": "Job"}})"));
+  store_.reset();
+  for (const char* wal : {"", "-wal"})
+    std::filesystem::rename(beside((std::string(".kept") + wal).c_str()), beside(wal));
+  begin();
+  start();
+  const Run r = finished(id);
+  EXPECT_EQ(r.state, RunState::lost);
+  EXPECT_EQ(r.result_reason, "ResultUnknown");
+  EXPECT_NE(r.message.find("backup"), std::string::npos) << r.message;
+  EXPECT_EQ(cluster.jobs_made, 1);
+  EXPECT_TRUE(store_->verify_audit()->ok);
+}
+
+TEST_F(RecoveryTest, ARunOfLongAgoIsNotStartedByARestart) {
+  start();
+  const std::string id = die_at(0, Fault::Kind::hang_before);
+  ASSERT_NE(id, "");
+  options.start_timeout = Duration(1);
+  begin();
+  start();
+  EXPECT_EQ(finished(id).state, RunState::lost);
+  EXPECT_EQ(cluster.jobs_made, 0);
+}
+
+TEST_F(RecoveryTest, WithoutTheRightToReadEventsACrashIsRecoveredFrom) {
+  start();
+  const std::string id = die_at(0, Fault::Kind::hang_before);
+  ASSERT_NE(id, "");
+  cluster.fault = [](const net::ServerRequest&, const std::string& call) {
+    return call == "GET events" ? Fault{Fault::Kind::answer, 403, "Forbidden", "events is forbidden"}
+                                : Fault{};
+  };
+  begin();
+  start();
+  EXPECT_EQ(finished(id).state, RunState::succeeded);
+  EXPECT_EQ(cluster.jobs_made, 1);
+}
+
 TEST_F(RecoveryTest, ACancellationSurvivesTheCrash) {
   start();
   cluster.plan.ends = false;
