@@ -3,6 +3,7 @@
 //
 //   image_index_bench inflate BLOB       milliseconds to inflate a layer and drop it
 //   image_index_bench index BLOB         milliseconds to read it, merge it and make the index's bytes
+//   image_index_bench tree FOLDER... OUT an index of the paths below these folders
 //   image_index_bench synthetic N OUT    an index of about N paths, written to OUT
 //   image_index_bench complete INDEX     completions over an index: p50, p99, worst
 //
@@ -12,8 +13,14 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cmath>
+#include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
 #include <vector>
 
@@ -77,6 +84,66 @@ Result<> index(const char* path) {
   return {};
 }
 
+// What the index of these layers costs, and of what.
+Result<BuildStats> write(const LayerIndex& layer, const char* out) {
+  ImageBuilder builder;
+  const auto start = now_ms();
+  OJ_CHECK(builder.add(layer));
+  BuildStats stats;
+  OJ_TRY(const auto bytes, builder.finish({}, &stats));
+  std::ofstream(out, std::ios::binary) << bytes;
+  const auto each = [&](std::uint64_t n) {
+    return static_cast<double>(n) / static_cast<double>(std::max<std::uint64_t>(stats.paths, 1));
+  };
+  fmt::print(
+      "{} paths in {} directories merged and written in {:.0f} ms, peak {} MiB\n"
+      "{:.2f} bytes a path: names, links, attributes {:.2f}, sizes {:.2f}, directories {:.2f}, dictionary "
+      "{:.2f}\n",
+      stats.paths, stats.directories, ms_since(start), peak_kib() / 1024, each(stats.bytes),
+      each(stats.name_bytes), each(stats.size_bytes), each(stats.directory_bytes),
+      each(stats.dictionary_bytes));
+  return stats;
+}
+
+// Real folders, as if they were an image's.
+Result<> tree(std::span<char*> folders, const char* out) {
+  namespace stdfs = std::filesystem;
+  LayerIndex::Writer writer;
+  for (const std::string top : folders) {
+    std::error_code ignored;
+    for (stdfs::recursive_directory_iterator
+             i(top, stdfs::directory_options::skip_permission_denied, ignored),
+         end;
+         i != end; i.increment(ignored)) {
+      const std::string path = i->path();
+      struct stat about {};
+      if (::lstat(path.c_str(), &about) != 0 || path.size() >= kMaxPathBytes) continue;
+      LayerEntry e;
+      const auto relative = path.substr(path.find_first_not_of('/'));
+      std::string link;
+      e.path = relative;
+      e.mode = static_cast<std::uint16_t>(about.st_mode & 07777U);
+      e.uid = about.st_uid;
+      e.gid = about.st_gid;
+      if (S_ISDIR(about.st_mode)) {
+        e.kind = EntryKind::directory;
+      } else if (S_ISLNK(about.st_mode)) {
+        e.kind = EntryKind::symlink;
+        link = stdfs::read_symlink(path, ignored).string();
+        e.link = link;
+      } else if (S_ISREG(about.st_mode)) {
+        e.kind = EntryKind::file;
+        e.size = static_cast<std::uint64_t>(about.st_size);
+      } else {
+        continue;
+      }
+      writer.add(e);
+    }
+  }
+  OJ_CHECK(write(writer.finish(), out));
+  return {};
+}
+
 // A big application: packages in packages, names of words.
 Result<> synthetic(std::size_t paths, const char* out) {
   static constexpr std::string_view kParts[] = {
@@ -84,6 +151,9 @@ Result<> synthetic(std::size_t paths, const char* out) {
       "or", "pa",  "qu",  "re",  "ser", "ta", "un",  "vi",  "wo", "xa", "ya", "zo", "ing", "tion"};
   static constexpr std::string_view kExtensions[] = {".js", ".js",  ".js", ".d.ts", ".json",
                                                      ".md", ".map", ".py", ".so",   ".txt"};
+  // Three of ten are the same one.
+  constexpr double kExtensionBits = 0.3 * 1.737 + 0.7 * 3.322;
+  std::map<unsigned, unsigned> folder_sizes;
   std::mt19937 random(1);
   const auto word = [&] {
     std::string w;
@@ -110,22 +180,27 @@ Result<> synthetic(std::size_t paths, const char* out) {
     for (unsigned d = 1 + random() % 8; d > 0; --d) {
       const std::string folder = package + "/" + (d % 2 == 0 ? "lib/" : "dist/") + any();
       add(folder, EntryKind::directory, 0755);
-      for (unsigned f = 1 + random() % 40; f > 0; --f) {
+      const unsigned files = 1 + random() % 40;
+      ++folder_sizes[files];
+      for (unsigned f = files; f > 0; --f) {
         add(folder + "/" + any() + (random() % 2 == 0 ? "-" + any() : "") +
                 std::string(kExtensions[random() % std::size(kExtensions)]),
             EntryKind::file, 0644);
       }
     }
   }
-  ImageBuilder builder;
-  const auto start = now_ms();
-  OJ_CHECK(builder.add(writer.finish()));
-  BuildStats stats;
-  OJ_TRY(const auto bytes, builder.finish({}, &stats));
-  std::ofstream(out, std::ios::binary) << bytes;
-  fmt::print("{} paths in {} directories merged and written in {:.0f} ms, {:.2f} bytes a path, peak {} MiB\n",
-             stats.paths, stats.directories, ms_since(start),
-             static_cast<double>(bytes.size()) / static_cast<double>(stats.paths), peak_kib() / 1024);
+  OJ_TRY(const auto stats, write(writer.finish(), out));
+  // What no format can do without: which words, which extension, which size. A folder's names are a set,
+  // so their order says nothing.
+  const double word_bits = std::log2(20'000);
+  double bits = 0;
+  for (const auto& [files, times] : folder_sizes) {
+    const double n = files;
+    bits += times *
+            (word_bits + n * (1 + 1.5 * word_bits + kExtensionBits + 16) - std::lgamma(n + 1) / std::log(2));
+  }
+  fmt::print("what these names and sizes have of chance: {:.2f} bytes a path\n",
+             bits / 8 / static_cast<double>(stats.paths));
   return {};
 }
 
@@ -200,9 +275,11 @@ Result<> complete(const char* path) {
 int main(int argc, char** argv) {
   const std::string_view what = argc > 1 ? argv[1] : "";
   Result<> done = fail(Errc::invalid_argument, "bench.usage",
-                       "inflate BLOB | index BLOB | synthetic N OUT | complete INDEX");
+                       "inflate BLOB | index BLOB | tree FOLDER... OUT | synthetic N OUT | complete INDEX");
   if (what == "inflate" && argc == 3) done = inflate(argv[2]);
   if (what == "index" && argc == 3) done = index(argv[2]);
+  if (what == "tree" && argc >= 4)
+    done = tree(std::span(argv, static_cast<std::size_t>(argc) - 1).subspan(2), argv[argc - 1]);
   if (what == "synthetic" && argc == 4) done = synthetic(std::stoul(argv[2]), argv[3]);
   if (what == "complete" && argc == 3) done = complete(argv[2]);
   if (done) return 0;

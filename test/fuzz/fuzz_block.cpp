@@ -17,6 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       {.kind = EntryKind::symlink, .leads = format::Leads::directory},
       {.kind = EntryKind::symlink, .leads = format::Leads::nowhere},
   };
+  static const auto plain = Decompressor::make({});
   std::string packed(ZSTD_compressBound(size), '\0');
   packed.resize(ZSTD_compress(packed.data(), packed.size(), data + 1, size - 1, 1));
   std::string bytes;
@@ -24,7 +25,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   bytes += packed;
   bytes.append(8, '\x05');  // sizes
   const std::uint32_t count = data[0];
-  const auto block = Block::decode(bytes, count, attributes);
+  const auto block = Block::decode(bytes, count, attributes, *plain);
   if (block->size() != 0 && block->size() != count) std::abort();
   for (std::uint32_t i = 0; i < block->size(); ++i) {
     const auto name = block->name((*block)[i]);

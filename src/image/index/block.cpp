@@ -1,16 +1,11 @@
 #include "image/index/block.hpp"
 
-#include <zstd.h>
-
 #include <algorithm>
-
-#include "image/index/bytes.hpp"
+#include <bit>
 
 namespace oddjob::image {
 namespace {
 
-// The compressed part is small and written once, read often.
-constexpr int kLevel = 12;
 constexpr std::size_t kMaxShared = 255;
 
 std::size_t shared_prefix(std::string_view a, std::string_view b) {
@@ -19,16 +14,6 @@ std::size_t shared_prefix(std::string_view a, std::string_view b) {
   while (n < most && a[n] == b[n]) ++n;
   return n;
 }
-
-struct Decompressor {
-  ZSTD_DCtx* context = ZSTD_createDCtx();
-  std::unique_ptr<char[]> raw = std::make_unique_for_overwrite<char[]>(format::kMaxBlockBytes);
-
-  Decompressor() = default;
-  Decompressor(const Decompressor&) = delete;
-  Decompressor& operator=(const Decompressor&) = delete;
-  ~Decompressor() { ZSTD_freeDCtx(context); }
-};
 
 // Up to the next NUL, which is taken too; nullopt-like flag in `ok`.
 std::string_view take_text(std::string_view& from, bool& ok) {
@@ -40,23 +25,6 @@ std::string_view take_text(std::string_view& from, bool& ok) {
 }
 
 }  // namespace
-
-struct BlockBuilder::Compressor {
-  ZSTD_CCtx* context = ZSTD_createCCtx();
-  std::string raw;
-  std::string packed;
-
-  Compressor() {
-    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, kLevel);
-    ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
-  }
-  Compressor(const Compressor&) = delete;
-  Compressor& operator=(const Compressor&) = delete;
-  ~Compressor() { ZSTD_freeCCtx(context); }
-};
-
-BlockBuilder::BlockBuilder() : compressor_(std::make_unique<Compressor>()) {}
-BlockBuilder::~BlockBuilder() = default;
 
 void BlockBuilder::add(const Entry& e, bool first_of_directory) {
   const std::size_t shared = first_of_directory || entries_ == 0 ? 0 : shared_prefix(last_name_, e.name);
@@ -76,7 +44,12 @@ void BlockBuilder::add(const Entry& e, bool first_of_directory) {
     links_.append(e.link);
     links_.push_back('\0');
   }
-  if (e.attribute->kind == EntryKind::file) put_varint(sizes_, e.size);
+  if (e.attribute->kind == EntryKind::file) {
+    // The highest bit is always set: the width says it.
+    const auto width = static_cast<unsigned>(std::bit_width(e.size));
+    widths_.push_back(static_cast<char>(width));
+    if (width > 1) sizes_.put(e.size, width - 1);
+  }
   last_name_ = e.name;
   names_bytes_ += e.name.size();
   ++entries_;
@@ -84,61 +57,55 @@ void BlockBuilder::add(const Entry& e, bool first_of_directory) {
 
 bool BlockBuilder::full() const noexcept {
   return entries_ >= format::kBlockEntries || names_bytes_ >= format::kBlockNames ||
-         shared_.size() + attributes_.size() + directories_.size() + names_.size() + links_.size() >=
+         shared_.size() + attributes_.size() + directories_.size() + widths_.size() + names_.size() +
+                 links_.size() >=
              format::kBlockBytes;
 }
 
-Result<> BlockBuilder::finish(std::string& out) {
-  auto& raw = compressor_->raw;
-  raw.clear();
-  put_varint(raw, attributes_.size());
-  put_varint(raw, directories_.size());
-  put_varint(raw, names_.size());
-  for (const auto* column : {&shared_, &attributes_, &directories_, &names_, &links_}) raw.append(*column);
-  auto& packed = compressor_->packed;
-  packed.resize(ZSTD_compressBound(raw.size()));
-  const std::size_t n =
-      ZSTD_compress2(compressor_->context, packed.data(), packed.size(), raw.data(), raw.size());
-  if (ZSTD_isError(n) != 0)
-    return fail(Errc::internal, "image.internal",
-                std::string("compressing an index failed: ") + ZSTD_getErrorName(n));
-  put_varint(out, n);
-  out.append(packed, 0, n);
-  out.append(sizes_);
-  for (auto* column : {&shared_, &attributes_, &directories_, &names_, &links_, &sizes_, &last_name_})
+BlockBuilder::Parts BlockBuilder::finish() {
+  Parts out;
+  for (const auto* column : {&attributes_, &directories_, &widths_, &names_})
+    put_varint(out.columns, column->size());
+  for (auto* column : {&shared_, &attributes_, &directories_, &widths_, &names_, &links_}) {
+    out.columns.append(*column);
     column->clear();
+  }
+  out.sizes = sizes_.take();
+  last_name_.clear();
   entries_ = 0;
   names_bytes_ = 0;
   last_directory_ = 0;
-  return {};
+  return out;
 }
 
 std::shared_ptr<const Block> Block::decode(std::string_view bytes, std::uint32_t count,
-                                           std::span<const format::Attribute> attributes) {
+                                           std::span<const format::Attribute> attributes,
+                                           const Decompressor& decompressor) {
   auto block = std::make_shared<Block>();
-  if (!block->read(bytes, count, attributes)) *block = Block();
+  if (!block->read(bytes, count, attributes, decompressor)) *block = Block();
   return block;
 }
 
-bool Block::read(std::string_view bytes, std::uint32_t count, std::span<const format::Attribute> attributes) {
-  thread_local Decompressor d;
+bool Block::read(std::string_view bytes, std::uint32_t count, std::span<const format::Attribute> attributes,
+                 const Decompressor& decompressor) {
   ByteReader all(bytes);
   const auto frame = all.take(all.varint());
   if (!all.ok() || count > format::kMaxBlockEntries) return false;
-  const std::size_t n =
-      ZSTD_decompressDCtx(d.context, d.raw.get(), format::kMaxBlockBytes, frame.data(), frame.size());
-  if (ZSTD_isError(n) != 0) return false;
+  const auto columns = decompressor.decompress(frame);
+  if (!columns.ok) return false;
 
-  ByteReader in({d.raw.get(), n});
+  ByteReader in(columns.bytes);
   const auto attributes_size = in.varint();
   const auto directories_size = in.varint();
+  const auto widths_size = in.varint();
   const auto names_size = in.varint();
   const auto shared = in.take(count);
   ByteReader attribute_ids(in.take(attributes_size));
   ByteReader directories(in.take(directories_size));
+  ByteReader widths(in.take(widths_size));
   auto names = in.take(names_size);
   auto links = in.rest();
-  ByteReader sizes(all.rest());
+  BitReader sizes(all.rest());
   if (!in.ok()) return false;
 
   bool ok = true;
@@ -177,11 +144,15 @@ bool Block::read(std::string_view bytes, std::uint32_t count, std::span<const fo
       e.link_size = static_cast<std::uint16_t>(text.size());
       text_.append(text);
     }
-    if (attribute.kind == EntryKind::file) e.size = sizes.varint();
+    if (attribute.kind == EntryKind::file) {
+      const auto width = widths.word<std::uint8_t>();
+      if (width > 64) return false;
+      if (width > 0) e.size = (std::uint64_t{1} << (width - 1U)) | sizes.take(width - 1U);
+    }
     if (text_.size() > format::kMaxBlockNames) return false;
     entries_.push_back(e);
   }
-  return directories.ok() && sizes.ok();
+  return directories.ok() && widths.ok() && sizes.ok();
 }
 
 }  // namespace oddjob::image

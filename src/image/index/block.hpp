@@ -9,7 +9,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/error.hpp"
+#include "image/index/bytes.hpp"
+#include "image/index/dictionary.hpp"
 #include "image/index/index_format.hpp"
 
 namespace oddjob::image {
@@ -18,11 +19,6 @@ inline constexpr std::uint32_t kNoDirectory = UINT32_MAX;
 
 class BlockBuilder {
  public:
-  BlockBuilder();
-  ~BlockBuilder();
-  BlockBuilder(const BlockBuilder&) = delete;
-  BlockBuilder& operator=(const BlockBuilder&) = delete;
-
   struct Entry {
     std::string_view name;
     std::uint32_t attribute_id = 0;
@@ -35,18 +31,21 @@ class BlockBuilder {
   void add(const Entry& entry, bool first_of_directory);
   [[nodiscard]] bool full() const noexcept;
   [[nodiscard]] std::uint32_t entries() const noexcept { return entries_; }
-  // Appends the block's bytes to `out`; the builder is empty afterwards.
-  // Error "image.internal": out of memory.
-  Result<> finish(std::string& out);
+  // The builder is empty afterwards. A block is `columns` compressed, its length
+  // before it (varint), and `sizes` behind it.
+  struct Parts {
+    std::string columns;
+    std::string sizes;
+  };
+  Parts finish();
 
  private:
-  struct Compressor;
-  std::unique_ptr<Compressor> compressor_;
   std::uint32_t entries_ = 0;
   std::size_t names_bytes_ = 0;
   std::uint32_t last_directory_ = 0;
   std::string last_name_;
-  std::string shared_, attributes_, directories_, names_, links_, sizes_;
+  std::string shared_, attributes_, directories_, widths_, names_, links_;
+  BitWriter sizes_;
 };
 
 class Block {
@@ -65,7 +64,8 @@ class Block {
   // there are exactly `count`, their attributes are below attributes.size(), and
   // their names neither empty nor with '/' or NUL.
   static std::shared_ptr<const Block> decode(std::string_view bytes, std::uint32_t count,
-                                             std::span<const format::Attribute> attributes);
+                                             std::span<const format::Attribute> attributes,
+                                             const Decompressor& decompressor);
 
   [[nodiscard]] std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(entries_.size()); }
   [[nodiscard]] const Entry& operator[](std::uint32_t i) const { return entries_[i]; }
@@ -77,7 +77,8 @@ class Block {
   }
 
  private:
-  bool read(std::string_view bytes, std::uint32_t count, std::span<const format::Attribute> attributes);
+  bool read(std::string_view bytes, std::uint32_t count, std::span<const format::Attribute> attributes,
+            const Decompressor& decompressor);
 
   std::vector<Entry> entries_;
   std::string text_;

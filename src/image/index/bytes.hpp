@@ -2,10 +2,12 @@
 // bounds checks from bytes that may be anything.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace oddjob::image {
 
@@ -28,6 +30,53 @@ void put_word(std::string& out, T v) {  // little-endian
   for (std::size_t i = 0; i < sizeof v; ++i)
     out.push_back(static_cast<char>(static_cast<std::uint64_t>(v) >> (8 * i)));
 }
+
+// Numbers of any width, one behind the other, the lowest bits first.
+class BitWriter {
+ public:
+  // Requires bits <= 64; of `v` only the lowest ones are taken.
+  void put(std::uint64_t v, unsigned bits) {
+    for (unsigned done = 0; done < bits; ++done, ++count_) {
+      if (count_ % 8 == 0) bytes_.push_back('\0');
+      const auto bit = static_cast<unsigned char>((v >> done) & 1U);
+      bytes_.back() = static_cast<char>(static_cast<unsigned char>(bytes_.back()) | (bit << (count_ % 8)));
+    }
+  }
+  // The bytes so far, the last one filled up with zeros; it begins anew.
+  std::string take() {
+    count_ = 0;
+    return std::exchange(bytes_, {});
+  }
+
+ private:
+  std::string bytes_;
+  std::size_t count_ = 0;
+};
+
+class BitReader {
+ public:
+  explicit BitReader(std::string_view bytes) : bytes_(bytes) {}
+  // Requires bits <= 64. Past the end: zeros, and ok() is false.
+  std::uint64_t take(unsigned bits) noexcept {
+    std::uint64_t v = 0;
+    for (unsigned got = 0; got < bits;) {
+      if (at_ / 8 >= bytes_.size()) return ok_ = false, 0;
+      const auto shift = static_cast<unsigned>(at_ % 8);
+      const unsigned n = std::min(8 - shift, bits - got);
+      const auto byte = static_cast<unsigned char>(bytes_[at_ / 8]);
+      v |= static_cast<std::uint64_t>((byte >> shift) & ((1U << n) - 1)) << got;
+      got += n;
+      at_ += n;
+    }
+    return v;
+  }
+  [[nodiscard]] bool ok() const noexcept { return ok_; }
+
+ private:
+  std::string_view bytes_;
+  std::size_t at_ = 0;  // in bits
+  bool ok_ = true;
+};
 
 // Takes pieces off the front. After a read past the end, ok() is false and every
 // answer is zero or empty.

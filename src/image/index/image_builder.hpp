@@ -48,7 +48,11 @@ struct BuildLimits {
 struct BuildStats {
   std::uint64_t paths = 0;  // the root not counted
   std::uint64_t directories = 0;
-  std::uint64_t bytes = 0;         // of the index file
+  std::uint64_t bytes = 0;       // of the index file, and of those:
+  std::uint64_t name_bytes = 0;  // names, links, attributes and widths of sizes, compressed
+  std::uint64_t size_bytes = 0;  // sizes
+  std::uint64_t directory_bytes = 0;
+  std::uint64_t dictionary_bytes = 0;
   std::uint64_t broken_links = 0;  // hard links to nothing: left out
 };
 

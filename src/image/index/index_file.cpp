@@ -84,6 +84,7 @@ Result<> IndexFile::check() {
   const auto facts_size = in.word<std::uint32_t>();
   const auto directory_bytes = in.word<std::uint32_t>();
   const auto block_bytes = in.word<std::uint32_t>();
+  const auto dictionary_bytes = in.word<std::uint32_t>();
   if (size != all_.size()) return corrupt("its length is wrong");
   const auto checked = all_.substr(format::kCheckedFrom);
   if (crc64_ecma_refl(0, reinterpret_cast<const unsigned char*>(checked.data()), checked.size()) != sum)
@@ -97,9 +98,12 @@ Result<> IndexFile::check() {
   block_table_ = sections.take((static_cast<std::uint64_t>(block_count_) + 1) * format::kBlockEntryBytes);
   groups_ = sections.take(group_count * format::kGroupEntryBytes);
   directory_table_ = sections.take(directory_bytes);
+  const auto dictionary = sections.take(dictionary_bytes);
   blocks_ = sections.take(block_bytes);
   if (!sections.ok() || sections.left() != 0 || directories_ == 0 || root_attribute_ >= attribute_count)
     return corrupt("its parts do not add up");
+  if (dictionary.size() <= format::kMaxDictionaryBytes) decompressor_ = Decompressor::make(dictionary);
+  if (decompressor_ == nullptr) return corrupt("its dictionary cannot be read");
 
   attributes_.reserve(attribute_count);
   for (std::uint32_t i = 0; i < attribute_count; ++i) {
@@ -191,7 +195,7 @@ std::shared_ptr<const Block> IndexFile::block(std::uint32_t number) const {
   const auto at = word_at(block_table_, number * format::kBlockEntryBytes + 4);
   const auto end = word_at(block_table_, (number + 1) * format::kBlockEntryBytes + 4);
   auto made = Block::decode(blocks_.substr(at, end - at), first_of_block(number + 1) - first_of_block(number),
-                            attributes_);
+                            attributes_, *decompressor_);
   const std::lock_guard lock(mutex_);
   slot = {number, made};
   return made;

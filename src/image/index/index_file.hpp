@@ -93,6 +93,7 @@ class IndexFile {
   void* mapped_ = nullptr;
   std::string_view all_;
   std::string_view block_table_, groups_, directory_table_, blocks_;
+  std::unique_ptr<const Decompressor> decompressor_;
   std::vector<format::Attribute> attributes_;
   ImageFacts facts_;
   std::uint32_t paths_ = 0;

@@ -9,7 +9,7 @@
 namespace oddjob::image::format {
 
 inline constexpr std::string_view kMagic = "OJPATHS";
-inline constexpr std::uint8_t kVersion = 1;
+inline constexpr std::uint8_t kVersion = 2;
 
 // Offsets in the header.
 inline constexpr std::size_t kVersionAt = 7;
@@ -30,6 +30,7 @@ inline constexpr std::size_t kBlockNames = 256U << 10U;  // of names written out
 inline constexpr std::size_t kMaxBlockBytes = 64U << 10U;
 inline constexpr std::size_t kMaxBlockEntries = 4096;
 inline constexpr std::size_t kMaxBlockNames = 1U << 20U;
+inline constexpr std::size_t kMaxDictionaryBytes = 1U << 20U;
 
 inline constexpr std::uint64_t kMaxFileBytes = 2ULL << 30U;
 inline constexpr std::size_t kMaxFactsBytes = 256U << 10U;

@@ -10,6 +10,7 @@
 #include "core/json.hpp"
 #include "image/index/block.hpp"
 #include "image/index/bytes.hpp"
+#include "image/index/dictionary.hpp"
 #include "image/index/index_format.hpp"
 
 namespace oddjob::image {
@@ -27,7 +28,8 @@ class Writer {
  private:
   void number_directories();
   void number_attributes();
-  Result<> write_blocks();
+  void make_blocks();
+  Result<> pack_blocks();
   void write_directories();
   [[nodiscard]] Attribute attribute_of(Id id) const;
   // The children of a directory, by name.
@@ -43,6 +45,9 @@ class Writer {
   std::vector<Attribute> attributes_;  // the commonest first: short numbers
   std::uint64_t paths_ = 0;
 
+  std::vector<std::uint32_t> block_first_;  // the number of each block's first entry
+  std::vector<std::string> block_columns_, block_sizes_;
+  std::string dictionary_;
   std::string block_table_;
   std::string blocks_;
   std::string groups_;
@@ -103,19 +108,18 @@ void Writer::number_attributes() {
   }
 }
 
-Result<> Writer::write_blocks() {
+void Writer::make_blocks() {
   BlockBuilder block;
   std::uint32_t entry = 0;
-  const auto begin_block = [&] {
-    put_word(block_table_, entry);
-    put_word(block_table_, static_cast<std::uint32_t>(blocks_.size()));
+  const auto close = [&] {
+    auto parts = block.finish();
+    block_columns_.push_back(std::move(parts.columns));
+    block_sizes_.push_back(std::move(parts.sizes));
   };
-  Result<> result;
   for (const Id directory : directories_) {
     bool first = true;
     for_children(directory, [&](Id id) {
-      if (!result) return;
-      if (block.entries() == 0) begin_block();
+      if (block.entries() == 0) block_first_.push_back(entry);
       const auto& n = tree_.node(id);
       const auto at = attribute_ids_.find(attribute_of(id));
       BlockBuilder::Entry e;
@@ -130,15 +134,27 @@ Result<> Writer::write_blocks() {
       if (n.kind == EntryKind::file) e.size = n.size;
       block.add(e, std::exchange(first, false));
       ++entry;
-      if (block.full()) result = block.finish(blocks_);
+      if (block.full()) close();
     });
-    OJ_CHECK(result);
+  }
+  if (block.entries() != 0) close();
+  block_first_.push_back(entry);  // where the last one ends
+}
+
+Result<> Writer::pack_blocks() {
+  dictionary_ = train_dictionary(block_columns_);
+  Compressor compressor(dictionary_);
+  for (std::size_t i = 0; i < block_first_.size(); ++i) {
+    put_word(block_table_, block_first_[i]);
+    put_word(block_table_, static_cast<std::uint32_t>(blocks_.size()));
+    if (i == block_columns_.size()) break;
+    OJ_TRY(const auto frame, compressor.compress(block_columns_[i]));
+    put_varint(blocks_, frame.size());
+    blocks_.append(frame).append(block_sizes_[i]);
     if (blocks_.size() > format::kMaxFileBytes)
       return fail(Errc::too_large, "image.too_large",
                   "the image's index would be over " + std::to_string(format::kMaxFileBytes) + " bytes");
   }
-  if (block.entries() != 0) OJ_CHECK(block.finish(blocks_));
-  begin_block();  // where the last one ends
   return {};
 }
 
@@ -161,7 +177,8 @@ void Writer::write_directories() {
 Result<std::string> Writer::write(const ImageFacts& facts, BuildStats& stats) {
   number_directories();
   number_attributes();
-  OJ_CHECK(write_blocks());
+  make_blocks();
+  OJ_CHECK(pack_blocks());
   write_directories();
   const std::string about = facts_to_json(facts);
   if (about.size() > format::kMaxFactsBytes)
@@ -173,7 +190,7 @@ Result<std::string> Writer::write(const ImageFacts& facts, BuildStats& stats) {
   put_word(out, std::uint64_t{0});  // the checksum, below
   const std::uint64_t size = format::kHeaderBytes + about.size() +
                              attributes_.size() * format::kAttributeBytes + block_table_.size() +
-                             groups_.size() + directory_table_.size() + blocks_.size();
+                             groups_.size() + directory_table_.size() + dictionary_.size() + blocks_.size();
   put_word(out, size);
   put_word(out, static_cast<std::uint32_t>(paths_));
   put_word(out, static_cast<std::uint32_t>(directories_.size()));
@@ -183,6 +200,7 @@ Result<std::string> Writer::write(const ImageFacts& facts, BuildStats& stats) {
   put_word(out, static_cast<std::uint32_t>(about.size()));
   put_word(out, static_cast<std::uint32_t>(directory_table_.size()));
   put_word(out, static_cast<std::uint32_t>(blocks_.size()));
+  put_word(out, static_cast<std::uint32_t>(dictionary_.size()));
   out.resize(format::kHeaderBytes, '\0');
   out.reserve(static_cast<std::size_t>(size));
   out.append(about);
@@ -193,7 +211,7 @@ Result<std::string> Writer::write(const ImageFacts& facts, BuildStats& stats) {
     put_word(out, a.uid);
     put_word(out, a.gid);
   }
-  out.append(block_table_).append(groups_).append(directory_table_).append(blocks_);
+  out.append(block_table_).append(groups_).append(directory_table_).append(dictionary_).append(blocks_);
   std::string sum;
   put_word(sum, static_cast<std::uint64_t>(crc64_ecma_refl(
                     0, reinterpret_cast<const unsigned char*>(out.data()) + format::kCheckedFrom,
@@ -202,6 +220,10 @@ Result<std::string> Writer::write(const ImageFacts& facts, BuildStats& stats) {
   stats.paths = paths_;
   stats.directories = directories_.size();
   stats.bytes = out.size();
+  for (const auto& sizes : block_sizes_) stats.size_bytes += sizes.size();
+  stats.directory_bytes = groups_.size() + directory_table_.size();
+  stats.dictionary_bytes = dictionary_.size();
+  stats.name_bytes = blocks_.size() - stats.size_bytes;
   return out;
 }
 

@@ -70,6 +70,51 @@ TEST(File, BuildsOpensAndReplaces) {
 
 TEST(File, TheSameImageIsTheSameBytes) { EXPECT_EQ(index_bytes(500), index_bytes(500)); }
 
+// Large enough that its blocks share a dictionary; beyond that no two indexes differ.
+TEST(File, AnIndexWithADictionaryIsReadAndItsDamageFound) {
+  LayerIndex::Writer writer;
+  for (std::uint64_t i = 0; i < 60'000; ++i) {
+    const auto path =
+        "app/lib/part-" + std::to_string(i % 97) + "/module-" + std::to_string(i * 7919 % 60'000) + ".js";
+    writer.add(
+        {.path = path, .kind = EntryKind::file, .mode = 0644, .uid = 0, .gid = 0, .size = i * i, .link = {}});
+  }
+  const auto layer = writer.finish();
+  const auto made = [&](BuildStats* stats) {
+    ImageBuilder builder;
+    EXPECT_TRUE(builder.add(layer));
+    return *builder.finish({}, stats);
+  };
+  BuildStats stats;
+  const auto bytes = made(&stats);
+  ASSERT_GT(stats.dictionary_bytes, 0U);
+  EXPECT_EQ(bytes, made(nullptr));
+  EXPECT_LT(stats.name_bytes + stats.size_bytes + stats.directory_bytes + stats.dictionary_bytes,
+            stats.bytes);
+  const auto index = ImageIndex::from_bytes(bytes);
+  ASSERT_TRUE(index);
+  for (std::uint64_t i = 0; i < 60'000; i += 101) {
+    const auto path =
+        "/app/lib/part-" + std::to_string(i % 97) + "/module-" + std::to_string(i * 7919 % 60'000) + ".js";
+    const auto info = index->stat(path);
+    ASSERT_TRUE(info) << path;
+    EXPECT_EQ(info->size, i * i);
+  }
+  // The dictionary begins with its magic number; its tables come behind its number. The checksum is put
+  // right.
+  const auto at = bytes.find("\x37\xa4\x30\xec");
+  ASSERT_NE(at, std::string::npos);
+  std::string forged = bytes;
+  std::fill_n(forged.begin() + static_cast<std::ptrdiff_t>(at) + 8, 64, '\xff');
+  const std::uint64_t sum =
+      crc64_ecma_refl(0, reinterpret_cast<const unsigned char*>(forged.data()) + format::kCheckedFrom,
+                      forged.size() - format::kCheckedFrom);
+  std::memcpy(forged.data() + format::kChecksumAt, &sum, sizeof sum);
+  const auto refused = ImageIndex::from_bytes(std::move(forged));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "index.corrupt");
+}
+
 TEST(File, ALayerIsStoredAndLoaded) {
   const Folder folder;
   const auto layer = read(tar({{.name = "a"}, {.name = "b/.wh.c"}}));
