@@ -47,10 +47,15 @@ struct Exporter::Impl {
   };
 
   Impl(net::Loop& l, store::Store& s, net::BlockingPool& d, ExporterOptions o)
-      : loop(l), store(s), db(d), options(o), clock(o.clock != nullptr ? o.clock : &system_clock()) {}
+      : loop(l),
+        store(s),
+        db(d),
+        options(std::move(o)),
+        clock(o.clock != nullptr ? o.clock : &system_clock()) {}
 
   static net::Task<> serve(Ptr self, std::shared_ptr<Target> t);
   static net::Task<Result<bool>> round(Ptr self, std::shared_ptr<Target> t);
+  static net::Task<Result<bool>> may_write(Ptr self, std::shared_ptr<Target> t);
   static net::Task<Result<>> find_place(Ptr self, std::shared_ptr<Target> t);
   static net::Task<Result<>> checkpoint(Ptr self, std::shared_ptr<Target> t);
 
@@ -65,7 +70,7 @@ struct Exporter::Impl {
 
 Exporter::Exporter(net::Loop& loop, store::Store& store, net::BlockingPool& db,
                    std::vector<std::unique_ptr<Sink>> sinks, ExporterOptions options)
-    : impl_(std::make_shared<Impl>(loop, store, db, options)) {
+    : impl_(std::make_shared<Impl>(loop, store, db, std::move(options))) {
   for (auto& sink : sinks) impl_->targets.push_back(std::make_shared<Impl::Target>(std::move(sink)));
 }
 Exporter::~Exporter() { impl_->workers.tell_to_end(); }
@@ -133,8 +138,27 @@ net::Task<Result<>> Exporter::Impl::find_place(Ptr self, std::shared_ptr<Target>
   co_return Result<>();
 }
 
-// One page of the audit. False: there was nothing new.
+// Is this server the one that writes this copy? If not, it says how far the others are.
+net::Task<Result<bool>> Exporter::Impl::may_write(Ptr self, std::shared_ptr<Target> t) {
+  if (self->options.replica.empty() || !t->sink->shared()) co_return true;
+  auto take = [self, t] {
+    return self->store.take_lease(place_key(*t->sink), self->options.replica, self->options.lease);
+  };
+  const auto taken = co_await self->db.offload(take);
+  if (!taken || *taken) co_return taken;
+  t->placed = false;
+  auto ask = [self, t] { return self->store.hook_cursor(place_key(*t->sink)); };
+  const auto place = co_await self->db.offload(ask);
+  if (!place) co_return std::unexpected(place.error());
+  t->state.place = place->value_or(0);
+  co_return false;
+}
+
+// One page of the audit. False: there was nothing new, or another server writes it.
 net::Task<Result<bool>> Exporter::Impl::round(Ptr self, std::shared_ptr<Target> t) {
+  auto asking = may_write(self, t);
+  const auto mine = co_await std::move(asking);
+  if (!mine || !*mine) co_return mine;
   if (!t->placed) {
     auto finding = find_place(self, t);
     const auto found = co_await std::move(finding);

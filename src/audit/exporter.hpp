@@ -29,6 +29,10 @@ struct ExporterOptions {
   // Null: no checkpoints. A sink gets one when it has all there is, at most so often.
   const CheckpointSigner* signer = nullptr;
   Duration checkpoint_every = std::chrono::minutes(10);
+  // Set where other servers may be on the same database: this server's name. A sink that all of them
+  // share is then written by one at a time, by a lease; the others have copies of their own.
+  std::string replica;
+  Duration lease = std::chrono::seconds(75);  // longer than a call of a sink may take
 };
 
 // Signs the audit up to record `seq`; nullopt: as it is now. Blocks: for the database's thread.

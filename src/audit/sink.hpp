@@ -22,6 +22,8 @@ class Sink {
   virtual ~Sink() = default;
   // For messages, and the key under which its place in the audit is kept.
   [[nodiscard]] virtual const std::string& name() const = 0;
+  // Is it one copy for all servers on the database? Then one of them at a time writes it.
+  [[nodiscard]] virtual bool shared() const { return false; }
   // The last record that the copy itself holds; nullopt: the copy does not tell.
   virtual Result<std::optional<AuditEvent>> last() = 0;
   // Takes all of them, in order, or fails.

@@ -23,6 +23,7 @@ class SyslogSink final : public Sink {
  public:
   explicit SyslogSink(net::ByteStreamTarget t) : target_(std::move(t)), host_(this_host()) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] bool shared() const override { return true; }
   Result<std::optional<AuditEvent>> last() override { return std::nullopt; }
 
   Result<> take(std::span<const AuditEvent> events) override {

@@ -32,6 +32,8 @@ class ScriptedSink final : public Sink {
     return {};
   }
   Result<> take_checkpoint(std::string_view /*note*/) override { return {}; }
+  [[nodiscard]] bool shared() const override { return is_shared; }
+  bool is_shared = false;
 
  private:
   int failures;
@@ -365,6 +367,46 @@ TEST(SyslogAddress, GoodAndBad) {
     ASSERT_FALSE(t) << bad;
     EXPECT_EQ(t.error().code, "audit.bad_address") << bad;
   }
+}
+
+// Two servers on one database, and one collector.
+TEST_F(ExporterTest, OfSeveralServersOneWritesWhatTheyShare) {
+  std::vector<std::int64_t> taken, own;
+  const auto server = [&](const std::string& replica, std::vector<std::int64_t>& alone) {
+    auto shared = std::make_unique<ScriptedSink>(taken, 0);
+    shared->is_shared = true;
+    std::vector<std::unique_ptr<Sink>> sinks;
+    sinks.push_back(std::move(shared));
+    sinks.push_back(std::make_unique<ScriptedSink>(alone, 0));
+    options.replica = replica;
+    auto made = std::make_unique<Exporter>(loop, *store_, db, std::move(sinks), options);
+    made->start();
+    return made;
+  };
+  record(3);
+  std::vector<std::int64_t> other;
+  auto a = server("a", own);
+  ASSERT_TRUE(until([&] { return taken.size() == 3; }));
+  auto b = server("b", other);
+  for (int i = 0; i < 5; ++i) {
+    record(7);
+    a->poke();
+    b->poke();
+    const auto so_far = static_cast<std::size_t>(3 + 7 * (i + 1));
+    ASSERT_TRUE(until([&] { return taken.size() >= so_far; }));
+  }
+  ASSERT_TRUE(until([&] { return b->states().front().place == 38; }))
+      << "who does not write knows how far it is";
+  EXPECT_EQ(taken, up_to(38)) << "each once";
+  EXPECT_EQ(own.size(), 38U) << "what is a server's own is its own";
+  // The one that writes goes.
+  loop.block_on(a->stop());
+  ASSERT_TRUE(store_->leave("a"));
+  record(5);
+  b->poke();
+  ASSERT_TRUE(until([&] { return taken.size() >= 43; }));
+  EXPECT_EQ(taken, up_to(43));
+  loop.block_on(b->stop());
 }
 
 }  // namespace
