@@ -29,6 +29,7 @@ struct ApiLimits {
 struct Figure {
   std::string name, help;
   double value = 0;
+  bool counter = false;  // else a gauge
 };
 
 struct ApiOptions {
@@ -38,7 +39,7 @@ struct ApiOptions {
   // Both or none: without them there are no files to list ("files.off"). Borrowed.
   image::Service* images = nullptr;
   runs::WorkloadImages* workload_images = nullptr;
-  std::function<std::vector<Figure>()> figures{};  // gauges; asked at each scrape
+  std::function<std::vector<Figure>()> figures{};  // asked at each scrape
   // Borrowed; null: there are no checkpoints ("audit.no_checkpoints").
   const CheckpointSigner* checkpoint_signer = nullptr;
   // Without it there is nothing below /apis. Borrowed.

@@ -118,7 +118,8 @@ std::string Metrics::text(const runs::Engine::Stats& stats, bool ready, const im
     counter("oddjob_registry_retries_total", "Requests tried again.", images->registry_retries);
     counter("oddjob_registry_resumed_total", "Blobs that were cut and went on.", images->blobs_resumed);
   }
-  for (const auto& f : figures) add(f.name, f.help, MetricType::Gauge, f.value);
+  for (const auto& f : figures)
+    add(f.name, f.help, f.counter ? MetricType::Counter : MetricType::Gauge, f.value);
   return prometheus::TextSerializer().Serialize(families);
 }
 

@@ -148,6 +148,8 @@ net::Task<Answer> stream_run(Exchange& x) {
   View view;
   OJ_CO_TRY(view.offset, start_offset(x.request));
   OJ_CO_TRY(auto run, co_await x.services.engine.get(x.caller, x.parameter));
+  // One that is not kept any more is said as an error that a client can show.
+  if (is_final(run.state)) OJ_CO_CHECK(co_await x.services.engine.read_log(run.id, view.offset, 1));
   const auto slot = StreamSlot::take(x.services, x.caller.subject.user);
   if (!slot) {
     co_return fail(Errc::rate_limited, "api.too_many_streams",

@@ -130,6 +130,8 @@ std::string audit_words(const json::value& event) {
   if (type == "run.ending")
     return fmt::format("decided its end: {} ({}); {}", state_words(d), text(d, "reason"), text(d, "message"));
   if (type == "run.finished") return finished(d);
+  if (type == "run.log_dropped")
+    return fmt::format("dropped its log of {} bytes, by {}", number(d, "logBytes"), text(d, "key"));
   if (type == "hook.abandoned")
     return fmt::format("gave up telling the webhook {} of record {}: {}", text(d, "hook"), number(d, "seq"),
                        text(d, "message"));

@@ -66,6 +66,9 @@ struct ServerConfig {
   // Copies of the audit elsewhere, and its signed checkpoints.
   std::string audit_file, audit_syslog, audit_syslog_ca_file;
   std::string audit_checkpoint_key_file, audit_checkpoint_name = "oddjob";
+  // Logs of runs that have ended. 0: for ever, no bound.
+  Duration log_max_age = std::chrono::days(30);
+  std::int64_t log_max_bytes = 5LL << 30;
   std::string log_level = "info";   // trace debug info warn error
   std::string log_format = "text";  // text json
 };

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "server/certificate.hpp"
 #include "server/images.hpp"
 #include "server/reload.hpp"
+#include "server/retention.hpp"
 #include "store/store.hpp"
 
 namespace oddjob::server {
@@ -56,6 +58,8 @@ api::ApiLimits api_limits(const ServerConfig& c) {
   return limits;
 }
 
+store::LogRetention log_retention(const ServerConfig& c) { return {c.log_max_age, c.log_max_bytes}; }
+
 // Of this process and no other, and readable: where it runs comes first.
 std::string replica_name() {
   std::array<char, 256> host{};
@@ -78,6 +82,7 @@ struct Server::Impl {
   std::unique_ptr<hooks::Deliverer> hooks;
   std::optional<CheckpointSigner> signer;  // none: no checkpoints
   std::unique_ptr<audit::Exporter> copies;
+  std::unique_ptr<Retention> retention;
   std::unique_ptr<runs::Engine> engine;
   std::unique_ptr<runs::WorkloadImages> workload_images;
   std::unique_ptr<image::Service> images;  // null: none are indexed
@@ -168,6 +173,9 @@ struct Server::Impl {
     }
     audit::ExporterOptions options;
     options.signer = signer ? &*signer : nullptr;
+    options.replica = replica;
+    // What other replicas record pokes nobody here.
+    if (!replica.empty()) options.poll = std::chrono::seconds(1);
     copies = std::make_unique<audit::Exporter>(loop, *store, db, std::move(sinks), options);
     return {};
   }
@@ -198,6 +206,11 @@ struct Server::Impl {
       hooks->poke();
       copies->poke();
     };
+    RetentionOptions retention_options;
+    retention_options.rule = log_retention(config);
+    retention_options.replica = replica;
+    retention_options.on_record = engine_options.on_record;
+    retention = std::make_unique<Retention>(loop, *store, db, std::move(retention_options));
     engine_options.defer_pending = config.pending_jobs == "deferred";
     engine_options.known = [this](const Subject& s) {
       return authenticator ? authenticator->known(s) : std::optional(s);
@@ -232,6 +245,7 @@ struct Server::Impl {
                                           [this](const ServerConfig& next) { return take(next); });
     hooks->start();
     copies->start();
+    retention->start();
     http = std::make_unique<net::HttpServer>(
         loop, std::move(options),
         [this](const net::ServerRequest& request, net::ResponseWriter& out) {
@@ -260,6 +274,7 @@ struct Server::Impl {
     authenticator->replace_roles(next.admin_teams, next.auditor_teams, next.teams);
     engine->set_limits(engine_limits(next));
     api->set_limits(api_limits(next));
+    retention->set(log_retention(next));
     if (next.log_level != config.log_level) spdlog::set_level(spdlog::level::from_str(next.log_level));
     config = next;
     return {};
@@ -272,7 +287,29 @@ struct Server::Impl {
          reloader->successful() ? 1.0 : 0.0},
         {"oddjob_config_last_reload_success_timestamp_seconds", "When the configuration was taken up last.",
          std::chrono::duration<double>(since).count()}};
-    for (const auto& copy : copies->states()) {
+    const auto kept = retention->state();
+    out.push_back({"oddjob_logs_dropped_by_age_total", "Logs dropped by retention.logMaxAge.",
+                   static_cast<double>(kept.by_age), true});
+    out.push_back({"oddjob_logs_dropped_by_size_total", "Logs dropped by retention.logMaxBytes.",
+                   static_cast<double>(kept.by_size), true});
+    out.push_back({"oddjob_log_retention_failing", "1 while logs that are due cannot be dropped.",
+                   kept.failing ? 1.0 : 0.0});
+    if (kept.kept_bytes)
+      out.push_back({"oddjob_log_archive_bytes",
+                     "Logs that are kept, compressed, as of the last look; of the replica that looks.",
+                     static_cast<double>(*kept.kept_bytes)});
+    const auto told = hooks->stats();
+    const auto webhooks = [&](const char* what, const char* help, std::uint64_t count) {
+      out.push_back(
+          {fmt::format("oddjob_webhook_messages_{}_total", what), help, static_cast<double>(count), true});
+    };
+    webhooks("delivered", "Messages that a webhook's receiver took.", told.delivered);
+    webhooks("failed", "Attempts that failed; they are repeated.", told.failed);
+    webhooks("abandoned", "Messages that were given up.", told.abandoned);
+    const auto states = copies->states();
+    out.push_back({"oddjob_audit_copies_failing", "Copies of the audit that take no records.",
+                   static_cast<double>(std::ranges::count(states, true, &audit::Exporter::State::failing))});
+    for (const auto& copy : states) {
       out.push_back({fmt::format("oddjob_audit_{}_record", copy.name),
                      "The last audit record that this copy has.", static_cast<double>(copy.place)});
       out.push_back({fmt::format("oddjob_audit_{}_failing", copy.name), "1 while this copy takes no records.",
@@ -394,6 +431,7 @@ net::Task<> Server::stop() {
   co_await impl_->engine->stop();
   co_await impl_->hooks->stop();
   co_await impl_->copies->stop();
+  co_await impl_->retention->stop();
   // The engine gave back its leases with its runs; what was taken since then goes too.
   if (!impl_->replica.empty()) {
     auto leave = [impl = impl_.get()] { return impl->store->leave(impl->replica); };

@@ -1,5 +1,6 @@
 #include "store/log_archive.hpp"
 
+#include <fmt/format.h>
 #include <zstd.h>
 
 #include <algorithm>
@@ -50,6 +51,13 @@ Error not_owner(std::string_view id) {
                0};
 }
 
+Error log_dropped(std::string_view id, std::int64_t bytes, Time at, std::string_view key) {
+  return Error{Errc::gone, "store.log_dropped",
+               fmt::format("the log of run {} ({} bytes) is not kept any more: {} dropped it at {}", id,
+                           bytes, key, format_time(std::chrono::floor<std::chrono::seconds>(at))),
+               "what the run was and how it ended is kept: see `oddjob show` and `oddjob audit`", 0};
+}
+
 // The row stays locked to the end of the transaction, so that nobody claims the
 // run in between.
 Result<> LogArchive::owned(std::string_view run_id, std::string_view owner) {
@@ -82,9 +90,11 @@ Result<> LogArchive::append(std::string_view run_id, const LogChunk& chunk, std:
     std::string data;
   };
   std::vector<Piece> pieces;
+  std::int64_t stored = 0;
   for (std::string_view rest = chunk.data; !rest.empty();) {
     const auto part = rest.substr(0, kMaxLogChunk);
     OJ_TRY(auto packed, compress(part));
+    stored += static_cast<std::int64_t>(packed.size());
     pieces.push_back({part.size(), db_.dialect().encode_bytes(std::move(packed))});
     rest.remove_prefix(part.size());
   }
@@ -92,12 +102,14 @@ Result<> LogArchive::append(std::string_view run_id, const LogChunk& chunk, std:
     // The update is the test: it moves the end only from where the writer saw it.
     const auto end = chunk.offset + static_cast<std::int64_t>(chunk.data.size());
     if (!owner.empty()) OJ_CHECK(owned(run_id, owner));
-    const auto moved =
-        Query(db_.statements(), "UPDATE run_logs SET length = :end WHERE run_id = :run AND length = :offset")
-            .in(end)
-            .in(run_id)
-            .in(chunk.offset)
-            .run();
+    const auto moved = Query(db_.statements(),
+                             "UPDATE run_logs SET length = :end, stored = stored + :stored"
+                             " WHERE run_id = :run AND length = :offset AND dropped_us = 0")
+                           .in(end)
+                           .in(stored)
+                           .in(run_id)
+                           .in(chunk.offset)
+                           .run();
     if (moved == 0) {
       const auto present = length(run_id);
       if (!present) return fail(no_such_run(run_id));
@@ -145,11 +157,15 @@ Result<std::string> LogArchive::read(std::string_view run_id, std::int64_t offse
   std::vector<Packed> found;
   std::size_t wanted = 0;
   OJ_CHECK(db_.read("reading a log", [&]() -> Result<> {
-    const auto total = length(run_id);
-    if (!total) return fail(no_such_run(run_id));
-    if (offset >= *total || max_bytes == 0) return {};
+    long long total = 0, dropped_us = 0;
+    std::string dropped_by;
+    Query state(db_.statements(), "SELECT length, dropped_us, dropped_by FROM run_logs WHERE run_id = :run");
+    if (!state.in(run_id).out(total).out(dropped_us).out(dropped_by).one()) return fail(no_such_run(run_id));
+    if (offset >= total || max_bytes == 0) return {};
+    if (dropped_us != 0)
+      return fail(log_dropped(run_id, total, Time(std::chrono::microseconds(dropped_us)), dropped_by));
     wanted = static_cast<std::size_t>(
-        std::min<std::int64_t>(*total - offset, static_cast<std::int64_t>(max_bytes)));
+        std::min<std::int64_t>(total - offset, static_cast<std::int64_t>(max_bytes)));
     // No chunk is longer than kMaxLogChunk, which bounds where the first one begins.
     Packed p{};
     Query q(db_.statements(),
@@ -191,6 +207,96 @@ Result<std::optional<LogCursor>> LogArchive::cursor(std::string_view run_id, std
     c.lines_at = lines;
     c.partial = partial;
     return c;
+  });
+}
+
+// ---- retention --------------------------------------------------------------
+
+void LogArchive::ended(std::string_view run_id, Time at) {
+  Query(db_.statements(), "UPDATE run_logs SET ended_us = :at WHERE run_id = :run AND ended_us = 0")
+      .in(at.time_since_epoch().count())
+      .in(run_id)
+      .run();
+}
+
+// What is dropped is marked first, so that its bytes can go little by little, with nobody waiting.
+Result<DroppedLogs> LogArchive::drop(const LogRetention& rule, int most, AuditChain& audit, Time now) {
+  const auto micros = now.time_since_epoch().count();
+  return db_.write("dropping logs", "drop_logs", [&]() -> Result<DroppedLogs> {
+    // Runs that ended before this was kept, or by way of a server of before.
+    Query(db_.statements(),
+          "UPDATE run_logs SET ended_us = (SELECT r.created_us FROM runs r WHERE r.id = run_logs.run_id)"
+          " WHERE ended_us = 0 AND NOT EXISTS (SELECT 1 FROM runs a WHERE a.id = run_logs.run_id AND "
+          "a.active = 1)")
+        .run();
+    DroppedLogs out;
+    long long kept = 0;
+    Query(db_.statements(),
+          "SELECT CAST(COALESCE(SUM(stored), 0) AS BIGINT) FROM run_logs WHERE dropped_us = 0 AND length > 0")
+        .out(kept)
+        .one();
+    struct Old {
+      std::string run_id;
+      long long length = 0, stored = 0, ended_us = 0;
+    };
+    std::vector<Old> oldest;
+    {
+      Old o;
+      Query q(db_.statements(),
+              "SELECT run_id, length, stored, ended_us FROM run_logs WHERE dropped_us = 0 AND length > 0"
+              " AND ended_us > 0 ORDER BY ended_us, run_id LIMIT :most");
+      q.in(static_cast<std::int64_t>(most)).out(o.run_id).out(o.length).out(o.stored).out(o.ended_us);
+      while (q.next()) oldest.push_back(o);
+    }
+    const auto max_age = std::chrono::microseconds(rule.max_age).count();
+    bool all = !oldest.empty();
+    for (const auto& o : oldest) {
+      const bool too_old = max_age > 0 && o.ended_us <= micros - max_age;
+      const bool too_much = rule.max_bytes > 0 && kept > rule.max_bytes;
+      if (!too_old && !too_much) {
+        all = false;
+        break;
+      }
+      const auto key = too_old ? kLogMaxAge : kLogMaxBytes;
+      Query(db_.statements(),
+            "UPDATE run_logs SET dropped_us = :now, dropped_by = :key, purge = 1 WHERE run_id = :run")
+          .in(micros)
+          .in(key)
+          .in(o.run_id)
+          .run();
+      AuditEvent e;
+      e.type = "run.log_dropped";
+      e.actor = "oddjob";
+      e.run_id = o.run_id;
+      e.detail = {{"key", key}, {"logBytes", o.length}, {"storedBytes", o.stored}};
+      OJ_CHECK(audit.append(std::move(e)));
+      kept -= o.stored;
+      ++(too_old ? out.by_age : out.by_size);
+    }
+    out.kept_bytes = kept;
+    out.more = all && static_cast<int>(oldest.size()) == most;
+    return out;
+  });
+}
+
+Result<bool> LogArchive::purge(int chunks) {
+  return db_.write("removing dropped logs", "purge_logs", [&]() -> Result<bool> {
+    std::string run;
+    Query next(db_.statements(), "SELECT run_id FROM run_logs WHERE purge = 1 ORDER BY run_id LIMIT 1");
+    if (!next.out(run).one()) return false;
+    const auto removed =
+        Query(db_.statements(),
+              "DELETE FROM log_chunks WHERE run_id = :run AND start_at IN (SELECT start_at FROM log_chunks"
+              " WHERE run_id = :same ORDER BY start_at LIMIT :most)")
+            .in(run)
+            .in(run)
+            .in(static_cast<std::int64_t>(chunks))
+            .run();
+    if (removed < chunks) {
+      Query(db_.statements(), "DELETE FROM log_cursors WHERE run_id = :run").in(run).run();
+      Query(db_.statements(), "UPDATE run_logs SET purge = 0 WHERE run_id = :run").in(run).run();
+    }
+    return true;
   });
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "store/audit_chain.hpp"
 #include "store/database.hpp"
 
 namespace oddjob::store {
@@ -31,11 +32,18 @@ class LogArchive {
   Result<std::string> read(std::string_view run_id, std::int64_t offset, std::size_t max_bytes);
   Result<std::optional<LogCursor>> cursor(std::string_view run_id, std::string_view pod_uid);
 
+  // Inside a write(): the run has ended, so its log may be dropped some day.
+  void ended(std::string_view run_id, Time at);
+  // As in Store; the chain is told of each.
+  Result<DroppedLogs> drop(const LogRetention& rule, int most, AuditChain& audit, Time now);
+  Result<bool> purge(int chunks);
+
  private:
   Database& db_;
 };
 
 Error no_such_run(std::string_view id);
 Error not_owner(std::string_view id);
+Error log_dropped(std::string_view id, std::int64_t bytes, Time at, std::string_view key);
 
 }  // namespace oddjob::store

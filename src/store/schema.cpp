@@ -78,7 +78,23 @@ Script owners(const Dialect& /*d*/) {
   };
 }
 
-constexpr std::array kMigrations = {&first_tables, &approvals_and_hooks, &owners};
+// When a log may be dropped, and which were (docs/formats/log-archive.md).
+Script log_retention(const Dialect& /*d*/) {
+  return {
+      "ALTER TABLE run_logs ADD COLUMN stored BIGINT NOT NULL DEFAULT 0",
+      "ALTER TABLE run_logs ADD COLUMN ended_us BIGINT NOT NULL DEFAULT 0",
+      "ALTER TABLE run_logs ADD COLUMN dropped_us BIGINT NOT NULL DEFAULT 0",
+      "ALTER TABLE run_logs ADD COLUMN dropped_by TEXT NOT NULL DEFAULT ''",
+      "ALTER TABLE run_logs ADD COLUMN purge INTEGER NOT NULL DEFAULT 0",
+      "UPDATE run_logs SET stored = COALESCE((SELECT SUM(LENGTH(c.data)) FROM log_chunks c WHERE c.run_id ="
+      " run_logs.run_id), 0) WHERE length > 0",
+      "CREATE INDEX run_logs_open ON run_logs (run_id) WHERE ended_us = 0",
+      "CREATE INDEX run_logs_kept ON run_logs (ended_us, stored) WHERE dropped_us = 0 AND length > 0",
+      "CREATE INDEX run_logs_purge ON run_logs (run_id) WHERE purge = 1",
+  };
+}
+
+constexpr std::array kMigrations = {&first_tables, &approvals_and_hooks, &owners, &log_retention};
 
 // 0: a new, empty database.
 Result<long long> present_version(Database& db) {

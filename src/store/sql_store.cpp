@@ -168,6 +168,7 @@ class SqlStore final : public Store {
             .run();
       }
       if (!run.approvals.empty()) OJ_CHECK(add_approvals(run));
+      if (is_final(run.state)) logs_.ended(run.id, run.finished.value_or(clock_.now()));
       for (AuditEvent e : events) {
         if (e.run_id.empty()) e.run_id = run.id;
         OJ_CHECK(audit_.append(std::move(e)));
@@ -275,6 +276,11 @@ class SqlStore final : public Store {
   Result<std::optional<LogCursor>> log_cursor(std::string_view run_id, std::string_view pod_uid) override {
     return logs_.cursor(run_id, pod_uid);
   }
+
+  Result<DroppedLogs> drop_logs(const LogRetention& rule, int most) override {
+    return logs_.drop(rule, most, audit_, clock_.now());
+  }
+  Result<bool> purge_logs(int chunks) override { return logs_.purge(chunks); }
 
   Result<std::optional<std::int64_t>> hook_cursor(std::string_view hook) override {
     return db_->read("reading a webhook's place", [&]() -> Result<std::optional<std::int64_t>> {

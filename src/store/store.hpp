@@ -88,6 +88,20 @@ struct LogChunk {
   LogCursor cursor;         // after this chunk
 };
 
+// Which logs of runs that have ended are dropped: the oldest first.
+struct LogRetention {
+  Duration max_age{};          // since the run's end; 0: for ever
+  std::int64_t max_bytes = 0;  // of all logs, as they are stored (compressed); 0: no bound
+};
+// Under these keys of the configuration, which say why a log was dropped.
+inline constexpr std::string_view kLogMaxAge = "retention.logMaxAge";
+inline constexpr std::string_view kLogMaxBytes = "retention.logMaxBytes";
+struct DroppedLogs {
+  std::int64_t by_age = 0, by_size = 0;  // logs
+  std::int64_t kept_bytes = 0;           // of those that are there, stored
+  bool more = false;                     // there are more to drop
+};
+
 struct AuditVerdict {
   bool ok = true;
   std::int64_t events = 0;   // read
@@ -144,6 +158,12 @@ class Store {
                                        std::size_t max_bytes) = 0;
   virtual Result<std::int64_t> log_length(std::string_view run_id) = 0;
   virtual Result<std::optional<LogCursor>> log_cursor(std::string_view run_id, std::string_view pod_uid) = 0;
+
+  // Drops logs by the rule, at most so many, and records each ("run.log_dropped"): read_log() says
+  // "store.log_dropped" (gone) from then on. A run that has not ended keeps its log.
+  virtual Result<DroppedLogs> drop_logs(const LogRetention& rule, int most) = 0;
+  // Removes the bytes of dropped logs, at most so many chunks. False: nothing is left to remove.
+  virtual Result<bool> purge_logs(int chunks) = 0;
 
   // How far a webhook has been told of the audit; nullopt: it is new.
   virtual Result<std::optional<std::int64_t>> hook_cursor(std::string_view hook) = 0;

@@ -10,7 +10,7 @@ Keys database_keys() {
        text(&C::database_url)},
       {"database.passwordFile", "file of PostgreSQL's password", text(&C::database_password_file)},
       {"database.lease", "PostgreSQL: after how long without a word a replica's runs go to the others",
-       duration(&C::database_lease)},
+       bounded_duration(&C::database_lease, std::chrono::seconds(2), std::chrono::minutes(5))},
       {"database.busyTimeout", "how long to wait for a locked database", duration(&C::database_busy_timeout)},
   };
 }

@@ -33,6 +33,7 @@ Keys hooks_keys();
 Keys limits_keys();
 Keys images_keys();
 Keys audit_keys();
+Keys retention_keys();
 Keys log_keys();
 
 // All of them, in the order of the documentation. Made once.

@@ -153,6 +153,20 @@ Value<Owner> duration_or_zero(Duration Owner::*field) {
   return value(field, duration_or_zero_schema(), as_duration_or_zero, text_from_text);
 }
 
+// From `low` to `high`, which `schema` cannot say.
+template <class Owner>
+Value<Owner> bounded_duration(Duration Owner::*field, Duration low, Duration high) {
+  return value(
+      field, duration_schema(),
+      [=](const json::value& v) -> Result<Duration> {
+        OJ_TRY(const auto d, as_duration(v));
+        if (d < low || d > high)
+          return bad("from " + format_duration(low) + " to " + format_duration(high), v);
+        return d;
+      },
+      text_from_text);
+}
+
 template <class Owner>
 Value<Owner> words(Words Owner::*field) {
   return value(field, words_schema(), as_words, words_from_text);

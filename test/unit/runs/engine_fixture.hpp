@@ -53,6 +53,10 @@ class FailingStore final : public store::Store {
   Result<std::optional<store::LogCursor>> log_cursor(std::string_view id, std::string_view pod) override {
     return real->log_cursor(id, pod);
   }
+  Result<store::DroppedLogs> drop_logs(const store::LogRetention& rule, int most) override {
+    return real->drop_logs(rule, most);
+  }
+  Result<bool> purge_logs(int chunks) override { return real->purge_logs(chunks); }
   Result<std::optional<std::int64_t>> hook_cursor(std::string_view hook) override {
     return real->hook_cursor(hook);
   }

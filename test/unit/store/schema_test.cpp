@@ -12,10 +12,37 @@ TEST_F(StoreTest, EverythingIsThereAfterReopening) {
   auto again = store_->get_run(r.id);
   ASSERT_TRUE(again) << again.error().message;
   EXPECT_EQ(again->command, r.command);
-  EXPECT_EQ(Raw(path()).one("SELECT version FROM schema_version"), "3");
+  EXPECT_EQ(Raw(path()).one("SELECT version FROM schema_version"), "4");
 }
 
 #ifndef ODDJOB_STORE_ON_POSTGRESQL
+// Written by the OddJob of before schema 4, with a run that had ended.
+TEST_F(StoreTest, AnOlderDatabaseIsBroughtUpWithAllThatItHolds) {
+  store_.reset();
+  std::filesystem::remove(path());
+  std::ifstream file(std::string(ODDJOB_SOURCE_DIR) + "/test/unit/store/data/schema3.sql");
+  const std::string dump{std::istreambuf_iterator<char>(file), {}};
+  ASSERT_FALSE(dump.empty());
+  ASSERT_EQ(Raw(path()).exec(dump), "");
+  open();
+  EXPECT_EQ(Raw(path()).one("SELECT version FROM schema_version"), "4");
+  const auto runs = store_->list_runs({}, "", 10);
+  ASSERT_TRUE(runs) << runs.error().message;
+  ASSERT_EQ(runs->runs.size(), 1U);
+  EXPECT_EQ(runs->runs[0].state, RunState::failed);
+  EXPECT_EQ(runs->runs[0].exit_code, 3);
+  const auto id = runs->runs[0].id;
+  EXPECT_EQ(store_->read_log(id, 0, 100).value(), "from an older OddJob\n");
+  const auto verdict = store_->verify_audit().value();
+  EXPECT_TRUE(verdict.ok) << verdict.problem;
+  EXPECT_EQ(verdict.events, 5);
+  // What the new schema keeps of a log was found out.
+  const auto dropped = store_->drop_logs({Duration{}, 1}, 10).value();
+  EXPECT_EQ(dropped.by_size, 1);
+  EXPECT_EQ(store_->read_log(id, 0, 100).error().code, "store.log_dropped");
+  EXPECT_EQ(create(sample_run()).version, 1) << "and it is written on";
+}
+
 TEST_F(StoreTest, IsDurableAndReadableByTheOwnerOnly) {
   create(sample_run());
   for (const char* suffix : {"", "-wal", "-shm"}) {
