@@ -31,6 +31,14 @@ Trace trace_of(const net::Headers& headers) {
   return given ? *given : new_trace();
 }
 
+// https://www.w3.org/TR/server-timing/: durations in milliseconds.
+std::string server_timing(std::chrono::steady_clock::duration own,
+                          std::chrono::steady_clock::duration cluster) {
+  using Milliseconds = std::chrono::duration<double, std::milli>;
+  return fmt::format("oddjob;dur={:.1f}, kubernetes;dur={:.1f}", Milliseconds(own).count(),
+                     Milliseconds(cluster).count());
+}
+
 // "127.0.0.1" of "127.0.0.1:51234", "[::1]" of "[::1]:80"; "unix" as it is.
 std::string_view host_of(std::string_view peer) { return peer.substr(0, peer.rfind(':')); }
 
@@ -194,6 +202,11 @@ net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& 
   }
   if (response) {
     x.status = response->status;
+    if (x.waited_for_cluster) {
+      const auto own = std::chrono::steady_clock::now() - begin - *x.waited_for_cluster;
+      services.metrics.submit(own, *x.waited_for_cluster);
+      response->headers.set("Server-Timing", server_timing(own, *x.waited_for_cluster));
+    }
     (void)co_await out.send(std::move(*response));
   }
 

@@ -39,6 +39,11 @@ struct Metrics::Impl {
                                                              .Name("oddjob_http_request_duration_seconds")
                                                              .Help("Time to answer, streams left out.")
                                                              .Register(registry);
+  prometheus::Family<prometheus::Histogram>& submits =
+      prometheus::BuildHistogram()
+          .Name("oddjob_submit_duration_seconds")
+          .Help("Time to answer a run that was recorded, by who took it: OddJob itself, the API server.")
+          .Register(registry);
   prometheus::Family<prometheus::Counter>& limited = prometheus::BuildCounter()
                                                          .Name("oddjob_requests_limited_total")
                                                          .Help("Requests over a limit, answered with 429.")
@@ -74,6 +79,13 @@ void Metrics::request(std::string_view route, std::string_view method, int statu
 void Metrics::duration(std::string_view route, std::chrono::steady_clock::duration d) {
   impl_->durations.Add({{"route", std::string(route)}}, kBounds)
       .Observe(std::chrono::duration<double>(d).count());
+}
+void Metrics::submit(std::chrono::steady_clock::duration own, std::chrono::steady_clock::duration cluster) {
+  const auto observe = [this](const char* part, std::chrono::steady_clock::duration d) {
+    impl_->submits.Add({{"part", part}}, kBounds).Observe(std::chrono::duration<double>(d).count());
+  };
+  observe("oddjob", own);
+  observe("kubernetes", cluster);
 }
 void Metrics::stream_opened() { impl_->streams.Increment(); }
 void Metrics::stream_closed() { impl_->streams.Decrement(); }

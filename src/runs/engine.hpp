@@ -62,6 +62,8 @@ struct Caller {
 struct SubmitResult {
   Run run;
   bool replayed = false;
+  // Of the whole time: waiting for the API server to show the workload and what belongs to it.
+  std::chrono::steady_clock::duration waited_for_cluster{};
 };
 struct DryRunResult {
   render::Rendered rendered;

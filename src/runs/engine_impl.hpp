@@ -50,6 +50,7 @@ struct ActiveRun {
   std::chrono::steady_clock::time_point progress_since{}, progress_stored{}, looked{}, events_at{};
   int event_polls = 0;
   bool polling_events = false;
+  std::optional<std::chrono::steady_clock::time_point> events_turn;
   std::optional<std::chrono::steady_clock::time_point> forbidden_since;
   Duration backoff{};
 };
@@ -126,6 +127,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
     policy::Decision decision;
     render::Rendered rendered;
     RunRequest request;  // with what a template filled in
+    std::chrono::steady_clock::duration waited{};  // for the API server
   };
   [[nodiscard]] ApprovalTerms terms(const Prepared& prepared, const Run& run, int required) const;
   // `place`: what stands before it in line counts as active already.
@@ -223,6 +225,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   int reserved = 0;                                     // submits under way
   std::map<std::string, int, std::less<>> reserved_by;  // of whom
   std::uint64_t next_place = 0;
+  std::chrono::steady_clock::time_point next_events_turn{};  // of all runs that wait
   std::map<std::string, std::set<std::uint64_t>, std::less<>>
       reserved_on;  // their places in line, by workload
   bool started = false, stopping = false;

@@ -82,6 +82,9 @@ std::optional<Outcome> outcome_of(const Run& run, const Observation& seen);
 // Why a pod does not start, for people: from conditions, container statuses and
 // events ("Unschedulable: 0/3 nodes …", "ImagePullBackOff: …"). Empty if it does.
 std::string why_waiting(const Observation& seen);
+// May events say more of it? Not where a condition or a container's status has the word already:
+// an API server looks through all events of a namespace to find a pod's.
+bool events_may_tell(const Observation& seen);
 
 // A result that is in the record although the run is not final: its Job must
 // be deleted before the run ends (refused at the moment of starting, never

@@ -14,6 +14,8 @@
 namespace oddjob::runs {
 namespace {
 
+using Steady = std::chrono::steady_clock;
+
 constexpr std::size_t kMaxKeys = 10000;
 constexpr std::size_t kRefusedCommandBytes = 4096;
 constexpr std::size_t kMaxDiff = 256U << 10U;
@@ -227,7 +229,9 @@ net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subjec
   self->facts.prefetch(ref.name_space);
   Prepared out;
   auto reading = read_workload(self, ref);
+  auto asked = Steady::now();
   auto workload = co_await std::move(reading);
+  out.waited += Steady::now() - asked;
   if (!workload) co_return std::unexpected(std::move(workload).error());
   out.workload = std::move(*workload);
   OJ_CO_TRY(out.policy, policy::parse_policy(annotations_of(out.workload), to_string(ref)));
@@ -261,7 +265,9 @@ net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subjec
   if (!container) co_return std::unexpected(container.error());
 
   auto asking = self->facts.read(ref.name_space, out.workload, *container, !request.image_tag_as_written);
+  asked = Steady::now();
   const auto facts = co_await std::move(asking);
+  out.waited += Steady::now() - asked;
   if (!facts) co_return std::unexpected(facts.error());
   const render::Identity identity{run_id, subject.user, request.reason};
   OJ_CO_TRY(out.rendered, render::render(out.workload, request, out.policy, *facts, identity));
@@ -387,7 +393,9 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   const std::string digest = json_digest(to_recordable_json(request));
   // The template is read first: it names the workload.
   auto reading = read_template(self, request);
+  const auto asked = Steady::now();
   const auto from = co_await std::move(reading);
+  const auto waited = Steady::now() - asked;
   if (!from) co_return std::unexpected(from.error());
   if (*from) request.workload = (*from)->workload;
   const std::uint64_t number = self->next_place++;
@@ -479,7 +487,7 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   r->traceparent = caller.traceparent;
   r->job = Observation::Job::absent;  // its name was not known to anybody before
   r->waiting_since = self->wait_now();
-  SubmitResult result{run, false};
+  SubmitResult result{run, false, waited + prepared->waited};
   if (self->options.on_record) self->options.on_record();
   r->owner = placement.owner;
   spdlog::info("run {} asked for by {} on {} trace={}", run.id, printable(run.requester, 128),

@@ -24,15 +24,18 @@ constexpr auto kProgressPause = std::chrono::seconds(1);
 constexpr auto kLookInterval = std::chrono::seconds(10);
 constexpr auto kForbiddenFor = std::chrono::seconds(5);
 constexpr auto kIdleWait = std::chrono::minutes(5);
+// However many runs wait, events are not asked for more often: each time, an API server
+// looks through all that its namespace has.
+constexpr auto kEventsApart = std::chrono::milliseconds(200);
 
 Duration left(Steady::time_point until) {
   return std::max(Duration(1), std::chrono::ceil<Duration>(until - Steady::now()));
 }
 
 // When to ask for events next: they only matter while a pod does not start.
-std::optional<Steady::time_point> events_due(const ActiveRun& r) {
-  if (r.run.state != RunState::starting || r.run.job_uid.empty() || r.job != Observation::Job::present ||
-      r.polling_events || suspended(r.job_object) || r.run.cancel_requested) {
+std::optional<Steady::time_point> events_due(const ActiveRun& r, const Observation& seen) {
+  if (r.run.state != RunState::starting || r.run.job_uid.empty() || r.polling_events ||
+      r.run.cancel_requested || !events_may_tell(seen)) {
     return std::nullopt;
   }
   constexpr std::array kPauses = {400, 1000, 2000, 3000, 5000};
@@ -122,12 +125,22 @@ net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
       }
       until = std::min(until, due);
     }
-    if (const auto due = events_due(*r)) {
-      if (Steady::now() >= *due) {
+    if (const auto due = events_due(*r, observation)) {
+      auto next = *due;
+      if (Steady::now() >= next) {
+        // Its turn among all that wait.
+        if (!r->events_turn) {
+          r->events_turn = std::max(Steady::now(), self->next_events_turn);
+          self->next_events_turn = *r->events_turn + kEventsApart;
+        }
+        next = *r->events_turn;
+      }
+      if (Steady::now() >= next) {
         r->polling_events = true;
+        r->events_turn.reset();
         self->loop.spawn("runs.events", poll_events(self, r));
       } else {
-        until = std::min(until, *due);
+        until = std::min(until, next);
       }
     }
     if (!self->watch_problems.empty()) {

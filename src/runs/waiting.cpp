@@ -76,7 +76,8 @@ std::string silent(const Observation& seen, std::string_view what) {
   return std::string(what) + " (why is not known, as events cannot be read: " + seen.events_problem + ")";
 }
 
-std::string pod_waits(const Observation& seen, const json::value& pod) {
+// What its own status says.
+std::string pod_says(const json::value& pod) {
   if (const auto* c = condition(pod, "PodScheduled"); c != nullptr && get_string(*c, {"status"}) == "False") {
     const auto reason = get_string(*c, {"reason"});
     return say(reason.empty() ? "Unschedulable" : reason, get_string(*c, {"message"}));
@@ -84,7 +85,11 @@ std::string pod_waits(const Observation& seen, const json::value& pod) {
   if (auto text = from_containers(pod, "initContainerStatuses", "Init container "); !text.empty())
     return text;
   if (auto text = from_containers(pod, "containerStatuses", ""); !text.empty()) return text;
-  if (auto text = running_init(pod); !text.empty()) return text;
+  return running_init(pod);
+}
+
+std::string pod_waits(const Observation& seen, const json::value& pod) {
+  if (auto text = pod_says(pod); !text.empty()) return text;
   const auto uid = uid_of(pod);
   if (const auto* e = newest(seen.events, uid, {""}))
     return say(get_string(*e, {"reason"}), get_string(*e, {"message"}));
@@ -96,27 +101,35 @@ std::string pod_waits(const Observation& seen, const json::value& pod) {
                                                                     : "Waiting for the container to start");
 }
 
+// The newest pod that still is there speaks; those before it were replaced.
+const json::value* speaker(const Observation& seen) {
+  for (auto it = seen.pods.rbegin(); it != seen.pods.rend(); ++it) {
+    if (!seen.gone_pods.contains(uid_of(*it))) return &*it;
+  }
+  return nullptr;
+}
+
+bool has_started(const json::value& pod) {
+  const auto name = get_string(pod, {"metadata", "annotations", names::kContainerAnnotation});
+  const auto* all = find_array(pod, {"status", "containerStatuses"});
+  return pod_ended(pod) || (all != nullptr && std::ranges::any_of(*all, [&](const json::value& s) {
+           const auto state = container_view(s).state;
+           return (name.empty() || get_string(s, {"name"}) == name) &&
+                  (state == ContainerView::State::running || state == ContainerView::State::terminated);
+         }));
+}
+
 }  // namespace
+
+bool events_may_tell(const Observation& seen) {
+  if (seen.job != Observation::Job::present || suspended(seen.job_object)) return false;
+  const json::value* pod = speaker(seen);
+  return pod == nullptr || (!has_started(*pod) && pod_says(*pod).empty());
+}
 
 std::string why_waiting(const Observation& seen) {
   if (seen.job != Observation::Job::present) return {};
-  // The newest pod that still is there speaks; those before it were replaced.
-  const json::value* pod = nullptr;
-  for (auto it = seen.pods.rbegin(); it != seen.pods.rend() && pod == nullptr; ++it) {
-    if (!seen.gone_pods.contains(uid_of(*it))) pod = &*it;
-  }
-  if (pod != nullptr) {
-    const auto name = get_string(*pod, {"metadata", "annotations", names::kContainerAnnotation});
-    const auto* all = find_array(*pod, {"status", "containerStatuses"});
-    const bool started =
-        all != nullptr && std::ranges::any_of(*all, [&](const json::value& s) {
-          const auto state = container_view(s).state;
-          return (name.empty() || get_string(s, {"name"}) == name) &&
-                 (state == ContainerView::State::running || state == ContainerView::State::terminated);
-        });
-    if (started || pod_ended(*pod)) return {};
-    return pod_waits(seen, *pod);
-  }
+  if (const json::value* pod = speaker(seen)) return has_started(*pod) ? std::string() : pod_waits(seen, *pod);
   if (suspended(seen.job_object)) return {};
   if (const auto* e = newest(seen.events, uid_of(seen.job_object), {"FailedCreate", ""})) {
     auto message = get_string(*e, {"message"});

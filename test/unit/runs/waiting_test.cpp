@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "fixtures.hpp"
+#include "runs/objects.hpp"
 
 namespace oddjob::runs {
 namespace {
@@ -111,6 +112,36 @@ TEST(WhyWaiting, SaysWhatKubernetesSays) {
     SCOPED_TRACE(c.name);
     EXPECT_EQ(why_waiting(c.seen), c.says);
   }
+}
+
+TEST(WhyWaiting, EventsAreAskedForWhereTheyMayChangeTheAnswer) {
+  const auto warned = [](Observation o) {
+    const auto uid = o.pods.empty() ? uid_of(o.job_object) : uid_of(o.pods.back());
+    return with(std::move(o), {event(uid, "Warning", "Strange", "said by an event only")});
+  };
+  const std::vector<Observation> all = {
+      absent(),
+      seen(job()),
+      seen(job(), {pod_waiting("ContainerCreating")}),
+      seen(released()),
+      seen(released(), {pod(R"({"phase": "Pending"})")}),
+      seen(released(), {pod_waiting("ContainerCreating")}),
+      seen(released(), {pod_waiting("ErrImagePull", "x:1")}),
+      seen(released(), {pod(R"({"phase": "Pending", "conditions": [{"type": "PodScheduled",
+          "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]})")}),
+      seen(released(), {pod(R"({"phase": "Pending", "initContainerStatuses": [{"name": "migrate",
+          "state": {"running": {}}}]})")}),
+      seen(released(), {pod_running()}),
+      seen(complete(), {pod_exited(0)}),
+  };
+  int asked = 0;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    SCOPED_TRACE(i);
+    const bool released_or_gone = all[i].job == Observation::Job::absent || !suspended(all[i].job_object);
+    EXPECT_EQ(events_may_tell(all[i]), released_or_gone && why_waiting(warned(all[i])) != why_waiting(all[i]));
+    asked += events_may_tell(all[i]) ? 1 : 0;
+  }
+  EXPECT_EQ(asked, 3);
 }
 
 TEST(WhyWaiting, IsBounded) {

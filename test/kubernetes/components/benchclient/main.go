@@ -1,13 +1,13 @@
 // benchclient is the peer of bench/real.py: a bare client of an API server.
 //
-//	benchclient informer KUBECONFIG        a client-go informer on all Deployments; prints its count and waits
-//	benchclient load URL HEADERS BODY N C  N posts of BODY over C connections; prints the figures as JSON
+//	benchclient informer KUBECONFIG  a client-go informer on all Deployments; prints its count and waits
+//	benchclient load PLAN N C        N times the steps of PLAN over C connections; prints the figures as JSON
 //
-// HEADERS is a file of a JSON object. In BODY, a file, @I@ is the number of the post.
+// PLAN is a JSON file: {"headers": {...}, "steps": [{"method", "url", "type", "body"}, ...]}. The steps of one time
+// follow each other. In URL and body, @I@ is the number of the time.
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,8 +37,8 @@ func run(args []string) error {
 	switch {
 	case len(args) == 2 && args[0] == "informer":
 		return inform(args[1])
-	case len(args) == 6 && args[0] == "load":
-		return load(args[1], args[2], args[3], args[4], args[5])
+	case len(args) == 4 && args[0] == "load":
+		return load(args[1], args[2], args[3])
 	}
 	return fmt.Errorf("see the comment above main")
 }
@@ -62,7 +63,17 @@ func inform(kubeconfig string) error {
 	return err
 }
 
-func load(url, headerFile, bodyFile, count, connections string) error {
+type plan struct {
+	Headers map[string]string `json:"headers"`
+	Steps   []struct {
+		Method string `json:"method"`
+		URL    string `json:"url"`
+		Type   string `json:"type"`
+		Body   string `json:"body"`
+	} `json:"steps"`
+}
+
+func load(planFile, count, connections string) error {
 	n, err := strconv.Atoi(count)
 	if err != nil {
 		return err
@@ -71,39 +82,44 @@ func load(url, headerFile, bodyFile, count, connections string) error {
 	if err != nil {
 		return err
 	}
-	headers := map[string]string{}
-	text, err := os.ReadFile(headerFile)
+	var todo plan
+	text, err := os.ReadFile(planFile)
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, &headers); err != nil {
-		return err
-	}
-	body, err := os.ReadFile(bodyFile)
-	if err != nil {
+	if err := json.Unmarshal(text, &todo); err != nil {
 		return err
 	}
 	// The certificate is a test cluster's own, and on loopback.
 	client := &http.Client{Timeout: 5 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: c, MaxConnsPerHost: c,
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	post := func(i int) error {
-		request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(bytes.ReplaceAll(body, []byte("@I@"), []byte(strconv.Itoa(i)))))
-		if err != nil {
-			return err
+	all := func(i int) error {
+		for _, step := range todo.Steps {
+			fill := strings.NewReplacer("@I@", strconv.Itoa(i))
+			request, err := http.NewRequest(step.Method, fill.Replace(step.URL), strings.NewReader(fill.Replace(step.Body)))
+			if err != nil {
+				return err
+			}
+			for name, value := range todo.Headers {
+				request.Header.Set(name, value)
+			}
+			if step.Type != "" {
+				request.Header.Set("Content-Type", step.Type)
+			}
+			answer, err := client.Do(request)
+			if err != nil {
+				return err
+			}
+			said, err := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			if err != nil {
+				return err
+			}
+			if answer.StatusCode/100 != 2 {
+				return fmt.Errorf("%s %s: %s: %.500s", step.Method, request.URL.Path, answer.Status, said)
+			}
 		}
-		for name, value := range headers {
-			request.Header.Set(name, value)
-		}
-		answer, err := client.Do(request)
-		if err != nil {
-			return err
-		}
-		defer answer.Body.Close()
-		said, err := io.ReadAll(answer.Body)
-		if err == nil && answer.StatusCode != http.StatusCreated {
-			err = fmt.Errorf("%s: %.500s", answer.Status, said)
-		}
-		return err
+		return nil
 	}
 
 	took := make([]time.Duration, n)
@@ -117,7 +133,7 @@ func load(url, headerFile, bodyFile, count, connections string) error {
 			defer wait.Done()
 			for i := int(next.Add(1)) - 1; i < n && failure.Load() == nil; i = int(next.Add(1)) - 1 {
 				at := time.Now()
-				if err := post(i); err != nil {
+				if err := all(i); err != nil {
 					failure.CompareAndSwap(nil, err.Error())
 				}
 				took[i] = time.Since(at)
@@ -125,12 +141,12 @@ func load(url, headerFile, bodyFile, count, connections string) error {
 		}()
 	}
 	wait.Wait()
-	all := time.Since(began)
+	elapsed := time.Since(began)
 	if said := failure.Load(); said != nil {
 		return fmt.Errorf("%s", said)
 	}
 	slices.Sort(took)
 	milliseconds := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	return json.NewEncoder(os.Stdout).Encode(map[string]float64{
-		"perSecond": float64(n) / all.Seconds(), "p50": milliseconds(took[n/2]), "p99": milliseconds(took[n*99/100])})
+		"perSecond": float64(n) / elapsed.Seconds(), "p50": milliseconds(took[n/2]), "p99": milliseconds(took[n*99/100])})
 }
