@@ -1,10 +1,12 @@
 """docs/operations.md: backup while it runs, restore, and a database from the future."""
 
+import contextlib
 import pathlib
 import re
 import shutil
+import sqlite3
 
-from harness import ROOT, eventually, run
+from harness import FINAL, ROOT, eventually, run
 
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 
@@ -48,6 +50,25 @@ def test_a_backup_made_while_it_runs_is_restored(own_server, cluster, tmp_path):
     runs = own_server.api().get("/api/v1/runs")[1]["items"]
     assert [r["command"][-1] for r in runs if r["state"] == "succeeded"] == ["before"], runs
     assert own_server.oddjob("root", "audit", "verify").code == 0
+
+
+def test_a_backup_from_before_a_runs_job_does_not_run_it_again(own_server, cluster):
+    own_server.start()
+    done = own_server.oddjob("ann", "run", "deploy/payments", "--", "echo", "once")
+    assert (done.code, done.out) == (0, "once\n"), done
+    ended = own_server.api().get("/api/v1/runs")[1]["items"][0]
+    own_server.stop()
+    # What a backup holds that was made between the record of a run and that of its Job.
+    with contextlib.closing(sqlite3.connect(own_server.database)) as db, db:
+        db.execute("update runs set active = 1, state = 'starting', document = json_remove(json_set(document, "
+                   "'$.jobUid', '', '$.released', json('false'), '$.resultReason', '', '$.message', ''), '$.exitCode', '$.finishedUs')")
+    shell(command("sqlite3 oddjob.db"), own_server.folder)
+    assert ended["id"] in shell(command("sqlite3 backup.db"), own_server.folder), "the page's question finds it"
+    assert cluster.kubectl("-n", "default", "delete", "jobs", "-l", f"oddjob.dev/run-id={ended['id']}").code == 0
+    own_server.start()
+    final = eventually(lambda: (r := own_server.api().get(f"/api/v1/runs/{ended['id']}")[1])["state"] in FINAL and r, "it ends", 60)
+    assert (final["state"], final["resultReason"]) == ("lost", "ResultUnknown"), final
+    assert "backup" in final["message"], final
 
 
 def test_an_export_is_verified_by_itself(server, tmp_path):

@@ -5,10 +5,13 @@ sets how many runs the test under kill -9 makes.
 """
 
 import concurrent.futures
+import json
 import os
 import random
 import re
 import signal
+import socketserver
+import subprocess
 import sys
 import threading
 import time
@@ -268,4 +271,79 @@ def test_postgresql_restarts_in_the_middle(replicas, place):
     postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'oddjobd'")
     replicas.check(3, run)
     assert replicas.marked() == list(range(4))
+    replicas.verify()
+
+
+class Collector(socketserver.ThreadingTCPServer):
+    """Speaks syslog over TCP (RFC 6587, counted octets); keeps which record came, from which process."""
+
+    daemon_threads = True
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            length = b""
+            while digit := self.rfile.read(1):
+                if digit != b" ":
+                    length += digit
+                    continue
+                message = self.rfile.read(int(length)).decode()
+                self.server.heard.append((json.loads(message.split("\ufeff", 1)[1])["seq"], message.split(" ")[4]))
+                length = b""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), self.Handler)
+        self.heard = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+def test_a_collector_hears_each_record_once_whoever_sends_it(replicas):
+    with Collector() as collector:
+        for server in replicas.servers:
+            assert server.stop() == 0
+            server.config["audit"] = {"syslog": f"tcp://127.0.0.1:{collector.server_address[1]}"}
+            server.start()
+        replicas.ready()
+        runs = [replicas.submit(n, replicas.servers[n % 3]) for n in range(6)]
+        # The one that sends goes, in order; another goes on at once.
+        sender = eventually(lambda: collector.heard and collector.heard[-1][1], "something is heard", 60)
+        gone = next(s for s in replicas.servers if str(s.process.child.pid) == sender)
+        assert gone.stop() == 0
+        replicas.servers = [s for s in replicas.servers if s is not gone]
+        runs += [replicas.submit(n, replicas.servers[n % 2]) for n in range(6, 9)]
+        for n, run in enumerate(runs):
+            replicas.check(n, run)
+        end = replicas.verify()["events"]
+        eventually(lambda: len(collector.heard) >= end, "all is heard", 60)
+        assert [seq for seq, _ in collector.heard] == list(range(1, end + 1)), "each once, in order"
+        assert len({pid for _, pid in collector.heard}) == 2, "by one at a time"
+        collector.shutdown()
+
+
+def test_a_dump_made_while_it_runs_is_restored(replicas, place, tmp_path):
+    """docs/operations.md: pg_dump --format=custom, and pg_restore into an empty database."""
+    postgres = place[2]
+    before = replicas.submit(0)
+    replicas.check(0, before)
+    under_way = replicas.submit(1, lines=20, pause=0.5)
+    replicas.ask(lambda s: ((r := s.api("ann").get(f"/api/v1/runs/{under_way}"))[1].get("state") == "running" and 200, *r[1:]), "it runs")
+    dump = str(tmp_path / "dump")
+    as_postgres = ["-h", str(postgres.folder), "-U", "postgres"]
+    subprocess.run(["pg_dump", *as_postgres, "--format=custom", "--file", dump, replicas.database], check=True, timeout=60)
+    after = replicas.submit(2)
+    replicas.check(2, after)
+    for server in replicas.servers:
+        server.process.kill()
+    url = postgres.create(f"{replicas.database}_restored")
+    subprocess.run(["pg_restore", *as_postgres, "--dbname", f"{replicas.database}_restored", dump], check=True, timeout=60)
+    for server in replicas.servers:
+        server.config["database"]["url"] = url
+        server.start()
+    replicas.ready()
+    final = replicas.final(under_way)
+    assert (final["state"], final["exitCode"], final["logComplete"]) == ("failed", 1, True), final
+    log = replicas.ask(lambda s: s.api("ann").get(f"/api/v1/runs/{under_way}/log"), "the log is read")
+    assert log.decode() == replicas.output(1, 20), "from the dump's end on it was read again"
+    replicas.check(0, before)
+    assert replicas.servers[0].api("ann").get(f"/api/v1/runs/{after}")[0] == 404, "the dump does not know it"
+    assert replicas.marked() == [0, 1, 2], "nothing ran again"
     replicas.verify()
