@@ -60,11 +60,34 @@ def namespaces(real_cluster):
         real_cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
+def pod_of(job):
+    """As the Job controller makes it."""
+    template = job["spec"]["template"]
+    return {"apiVersion": "v1", "kind": "Pod", "spec": template["spec"],
+            "metadata": template["metadata"] | {"name": f"{job['metadata']['name']}-x7k2p"}}
+
+
+def what_it_names(spec):
+    """Objects without which admission refuses a pod."""
+    if account := spec.get("serviceAccountName"):
+        yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}}
+    if (priority := spec.get("priorityClassName")) and not priority.startswith("system-"):
+        yield {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": priority},
+               "value": spec.get("priority", 1000), "preemptionPolicy": spec.get("preemptionPolicy", "PreemptLowerPriority")}
+    if runtime := spec.get("runtimeClassName"):
+        yield {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": runtime}, "handler": runtime}
+
+
 def take(real_cluster, namespaces, job):
     namespace = namespaces(job["metadata"].get("namespace", "default"))
-    done = real_cluster.kubectl("-n", namespace, "create", "--dry-run=server", "--validate=strict", "-f", "-",
-                                "-o", "json", stdin=yaml.safe_dump(job))
-    assert done.code == 0, f"{done}\n{yaml.safe_dump(job)[:20000]}"
+    pod = pod_of(job)
+    for named in what_it_names(pod["spec"]):
+        done = real_cluster.kubectl("-n", namespace, "create", "-f", "-", stdin=yaml.safe_dump(named))
+        assert done.code == 0 or "AlreadyExists" in done.err, done
+    for made in (job, pod):
+        done = real_cluster.kubectl("-n", namespace, "create", "--dry-run=server", "--validate=strict", "-f", "-",
+                                    "-o", "json", stdin=yaml.safe_dump(made))
+        assert done.code == 0, f"{done}\n{yaml.safe_dump(made)[:20000]}"
 
 
 @pytest.mark.parametrize("sidecars", ["drop", "native", "keep"])
