@@ -7,19 +7,14 @@
 #include "core/digest.hpp"
 #include "core/quantity.hpp"
 #include "core/text.hpp"
+#include "template/reader.hpp"
 #include "template/text.hpp"
 
 namespace oddjob::templates {
 namespace {
 
-constexpr std::size_t kMaxProblems = 100;
 constexpr int kMaxRetries = 10, kMaxApprovals = 10;
 constexpr std::int64_t kMaxCharacters = static_cast<std::int64_t>(kMaxValue);
-
-constexpr std::pair<std::string_view, ParameterType> kTypes[] = {
-    {"string", ParameterType::string},     {"integer", ParameterType::integer},
-    {"boolean", ParameterType::boolean},   {"enum", ParameterType::enumeration},
-    {"duration", ParameterType::duration}, {"date", ParameterType::date}};
 
 constexpr std::string_view kSpecFields[] = {
     "description", "workloadRef",  "container",    "command",           "args",     "parameters",
@@ -33,116 +28,9 @@ bool has_bounds(ParameterType t) {
   return t == ParameterType::integer || t == ParameterType::duration || t == ParameterType::date;
 }
 
-class Reader {
- public:
-  std::vector<Problem> problems;
-
-  void bad(std::string path, std::string message) {
-    if (problems.size() < kMaxProblems) problems.push_back({std::move(path), std::move(message), false});
-  }
-  void warn(std::string path, std::string message) {
-    if (problems.size() < kMaxProblems) problems.push_back({std::move(path), std::move(message), true});
-  }
-
-  const json::object* object(const json::value* v, const std::string& path,
-                             std::span<const std::string_view> known) {
-    if (v == nullptr || v->is_null()) return nullptr;
-    if (!v->is_object()) {
-      bad(path, "must be an object");
-      return nullptr;
-    }
-    for (const auto& [key, value] : v->get_object()) {
-      const std::string_view name = key;
-      if (std::ranges::find(known, name) != known.end()) continue;
-      const auto near = closest(name, known);
-      bad(path + "." + printable(name, 100),
-          near.empty() ? "there is no such field"
-                       : fmt::format("there is no such field; did you mean '{}'?", near));
-    }
-    return &v->get_object();
-  }
-
-  // Present and not null.
-  static const json::value* get(const json::object& o, std::string_view key) {
-    const auto* v = o.if_contains(key);
-    return v == nullptr || v->is_null() ? nullptr : v;
-  }
-
-  std::optional<std::string> text(const json::object& o, std::string_view key, const std::string& parent,
-                                  std::size_t most) {
-    const auto* v = get(o, key);
-    const auto path = fmt::format("{}.{}", parent, key);
-    if (v == nullptr) return std::nullopt;
-    return text(*v, path, most);
-  }
-  std::optional<std::string> text(const json::value& v, const std::string& path, std::size_t most) {
-    if (!v.is_string()) {
-      bad(path, v.is_number() || v.is_bool()
-                    ? fmt::format("must be a string: write \"{}\" in quotes", json::serialize(v))
-                    : std::string("must be a string"));
-      return std::nullopt;
-    }
-    std::string out(sv(v.get_string()));
-    if (characters(out) > most) {
-      bad(path, fmt::format("is longer than {} characters", most));
-      return std::nullopt;
-    }
-    if (out.find('\0') != std::string::npos || !valid_utf8(out)) {
-      bad(path, "must be text without NUL characters");
-      return std::nullopt;
-    }
-    return out;
-  }
-
-  // A whole number or a string, as text.
-  std::optional<std::string> scalar(const json::object& o, std::string_view key, const std::string& parent) {
-    const auto* v = get(o, key);
-    if (v != nullptr && v->is_int64()) return std::to_string(v->get_int64());
-    return text(o, key, parent, kMaxValue);
-  }
-
-  std::optional<std::int64_t> whole(const json::object& o, std::string_view key, const std::string& parent,
-                                    std::int64_t low, std::int64_t high) {
-    const auto* v = get(o, key);
-    if (v == nullptr) return std::nullopt;
-    if (!v->is_int64() || v->get_int64() < low || v->get_int64() > high) {
-      bad(fmt::format("{}.{}", parent, key), fmt::format("must be a whole number from {} to {}", low, high));
-      return std::nullopt;
-    }
-    return v->get_int64();
-  }
-
-  const json::array* array(const json::object& o, std::string_view key, const std::string& parent,
-                           std::size_t most) {
-    const auto* v = get(o, key);
-    if (v == nullptr) return nullptr;
-    const auto path = fmt::format("{}.{}", parent, key);
-    if (!v->is_array()) {
-      bad(path, "must be a list");
-      return nullptr;
-    }
-    if (v->get_array().size() > most) {
-      bad(path, fmt::format("has {} elements; at most {} are allowed", v->get_array().size(), most));
-      return nullptr;
-    }
-    return &v->get_array();
-  }
-
-  std::vector<std::string> texts(const json::object& o, std::string_view key, const std::string& parent,
-                                 std::size_t most, std::size_t length) {
-    std::vector<std::string> out;
-    const auto* list = array(o, key, parent, most);
-    if (list == nullptr) return out;
-    for (std::size_t i = 0; i < list->size(); ++i)
-      if (auto t = text((*list)[i], fmt::format("{}.{}[{}]", parent, key, i), length))
-        out.push_back(std::move(*t));
-    return out;
-  }
-};
-
 std::string quoted_types() {
   std::vector<std::string> out;
-  for (const auto& [name, type] : kTypes) out.emplace_back(name);
+  for (const auto& [name, type] : kParameterTypes) out.emplace_back(name);
   return join(out, ", ");
 }
 
@@ -227,9 +115,9 @@ class SpecReader : public Reader {
           "values of parameters are recorded and shown, so none may be a secret: put it into a "
           "Secret that the workload reads");
     const auto type = text(o, "type", path, 63);
-    const auto known =
-        std::ranges::find(kTypes, type.value_or(""), &std::pair<std::string_view, ParameterType>::first);
-    if (known == std::end(kTypes)) {
+    const auto known = std::ranges::find(kParameterTypes, type.value_or(""),
+                                         &std::pair<std::string_view, ParameterType>::first);
+    if (known == std::end(kParameterTypes)) {
       if (type || Reader::get(o, "type") == nullptr)
         bad(path + ".type", (type ? "must be one of " : "is required: one of ") + quoted_types());
       // Known by its name all the same, so that its uses are not wrong too.
@@ -456,79 +344,7 @@ class SpecReader : public Reader {
   std::set<std::string> reported_;
 };
 
-json::array strings(const std::vector<std::string>& v) { return json::array(v.begin(), v.end()); }
-
-json::object parameter_json(const Parameter& p, bool described) {
-  json::object o{{"name", p.name}, {"type", to_string(p.type)}};
-  if (described && !p.description.empty()) o["description"] = p.description;
-  o["required"] = !p.fallback;
-  if (p.fallback) o["default"] = *p.fallback;
-  if (p.min) o["min"] = *p.min;
-  if (p.max) o["max"] = *p.max;
-  if (p.min_length) o["minLength"] = *p.min_length;
-  if (p.max_length) o["maxLength"] = *p.max_length;
-  if (p.pattern) o["pattern"] = *p.pattern;
-  if (!p.values.empty()) o["values"] = strings(p.values);
-  return o;
-}
-
-// What a run depends on; descriptions are left out.
-json::object meaning(const JobTemplate& t, bool described) {
-  json::object o;
-  if (described && !t.description.empty()) o["description"] = t.description;
-  o["workload"] = to_string(t.workload);
-  o["command"] = strings(t.argv);
-  json::array parameters, env;
-  for (const auto& p : t.parameters) parameters.push_back(parameter_json(p, described));
-  for (const auto& e : t.env) env.push_back(json::object{{"name", e.name}, {"value", e.value}});
-  o["parameters"] = std::move(parameters);
-  if (!env.empty()) o["env"] = std::move(env);
-  if (t.container) o["container"] = *t.container;
-  if (t.cpu) o["cpu"] = *t.cpu;
-  if (t.memory) o["memory"] = *t.memory;
-  if (t.timeout) o["timeout"] = format_duration(*t.timeout);
-  if (t.retries != 0) o["retries"] = t.retries;
-  if (t.service_account) o["serviceAccountName"] = *t.service_account;
-  if (t.sidecars) o["sidecars"] = to_string(*t.sidecars);
-  if (t.init_containers) o["initContainers"] = to_string(*t.init_containers);
-  if (!t.terms.allowed_teams.empty()) o["allowedTeams"] = strings(t.terms.allowed_teams);
-  if (!t.terms.allowed_users.empty()) o["allowedUsers"] = strings(t.terms.allowed_users);
-  if (t.terms.approvals != 0) o["approvals"] = t.terms.approvals;
-  return o;
-}
-
 }  // namespace
-
-std::string_view to_string(ParameterType type) noexcept {
-  for (const auto& [name, t] : kTypes)
-    if (t == type) return name;
-  return "string";
-}
-
-const Parameter* JobTemplate::parameter(std::string_view wanted) const noexcept {
-  const auto at = std::ranges::find(parameters, wanted, &Parameter::name);
-  return at == parameters.end() ? nullptr : &*at;
-}
-
-bool has_errors(const std::vector<Problem>& problems) noexcept {
-  return std::ranges::any_of(problems, [](const Problem& p) { return !p.warning; });
-}
-
-std::string summary(const std::vector<Problem>& problems) {
-  constexpr std::size_t kShown = 3;
-  std::vector<std::string> out;
-  std::size_t rest = 0;
-  for (const auto& p : problems) {
-    if (p.warning) continue;
-    if (out.size() < kShown)
-      out.push_back(p.path.empty() ? p.message : p.path + ": " + p.message);
-    else
-      ++rest;
-  }
-  auto text = join(out, "; ");
-  if (rest > 0) text += fmt::format("; and {} more", rest);
-  return text;
-}
 
 Parsed parse(const json::value& object, std::string_view fallback_namespace) {
   SpecReader reader;
@@ -546,24 +362,6 @@ Result<JobTemplate> read(const json::value& object) {
                             summary(parsed.problems)),
                 "`oddjob template lint` says all of it; correct it in git");
   return std::move(parsed.value);
-}
-
-json::object to_json(const JobTemplate& t) {
-  json::object o{{"namespace", t.name_space}, {"name", t.name}};
-  if (!t.uid.empty()) o["uid"] = t.uid;
-  if (t.generation != 0) o["generation"] = t.generation;
-  o["digest"] = t.digest;
-  auto rest = meaning(t, true);
-  o.insert(rest.begin(), rest.end());
-  return o;
-}
-
-json::array problems_json(const std::vector<Problem>& problems) {
-  json::array out;
-  for (const auto& p : problems)
-    out.push_back(json::object{
-        {"path", p.path}, {"message", p.message}, {"severity", p.warning ? "warning" : "error"}});
-  return out;
 }
 
 }  // namespace oddjob::templates

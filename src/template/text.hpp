@@ -40,6 +40,14 @@ bool names_a_secret(std::string_view parameter_name) noexcept;
 // A request as far as no parameter has a say in it: all but command, env, params and reason.
 RunRequest fixed_request(const JobTemplate& t);
 
+// ---- documents ----------------------------------------------------------------
+inline constexpr std::pair<std::string_view, ParameterType> kParameterTypes[] = {
+    {"string", ParameterType::string},     {"integer", ParameterType::integer},
+    {"boolean", ParameterType::boolean},   {"enum", ParameterType::enumeration},
+    {"duration", ParameterType::duration}, {"date", ParameterType::date}};
+// What a run depends on, which is what the digest is of; `described`: with descriptions.
+json::object meaning(const JobTemplate& t, bool described);
+
 // ---- values -------------------------------------------------------------------
 // Days since 1970-01-01 of "2026-01-31"; nullopt if there is no such day.
 std::optional<std::int64_t> parse_date(std::string_view s) noexcept;
