@@ -25,13 +25,13 @@ std::string in_units(std::int64_t bytes) {
   return fmt::format("{:.1f} GiB", n);
 }
 
-// "[######----] 61% of 210 MiB, 3 of 5 layers"
+// "indexing the image [######----] 61% of 210 MiB, 3 of 5 layers"
 std::string bar(const json::value& status) {
   const auto at = [&](std::string_view key) { return get_int(status, {"progress", key}).value_or(0); };
   const auto done = at("bytesDone"), total = at("bytesTotal");
   if (get_string(status, {"state"}) == "queued") return "waiting for other images to be indexed";
   if (total <= 0) return "asking the registry for the image";
-  constexpr int kWidth = 24;
+  constexpr int kWidth = 16;  // the whole line fits 80 columns
   const auto share = static_cast<double>(std::min(done, total)) / static_cast<double>(total);
   const int full = static_cast<int>(share * kWidth);
   return fmt::format("indexing the image [{}{}] {:.0f}% of {}, {} of {} layers",
@@ -58,6 +58,7 @@ net::Task<Result<json::value>> files_page(ApiClient& api, const Invocation& invo
   const std::string target = "/api/v1/files?" + q.encode();
   auto page = co_await api.call("GET", target);
   while (page && get_string(*page, {"state"}) != "ready" && !flags.no_wait) {
+    line.tick();
     if (!invocation.quiet) line.show(bar(*page));
     page = co_await api.call("GET", target + "&wait=1");
   }

@@ -21,6 +21,16 @@ constexpr Duration kStopPatience = std::chrono::seconds(5);
 
 bool busy(const Job& job) { return job.under_way; }
 
+// Tells pull secrets apart without keeping them; empty where none fits the image.
+std::string fingerprint(const Wanted& w) {
+  std::string text;
+  for (const auto& secret : w.pull_secrets)
+    for (const auto& c : matching(secret, w.image))
+      for (const auto* part : {&c.username, &c.password, &c.identity_token, &c.registry_token})
+        text.append(std::to_string(part->size())).append(":").append(*part);
+  return text.empty() ? std::string() : sha256_hex(text);
+}
+
 }  // namespace
 
 std::string_view to_string(IndexState s) noexcept {
@@ -182,7 +192,13 @@ JobPtr Service::Impl::job_for(const Wanted& w, bool urgent) {
   if (out->status.state == IndexState::ready && files.has(FileKind::image, out->status.digest) &&
       (pinned || age < options.tag_lifetime))
     return out;
-  if (out->status.state == IndexState::failed && age < options.failure_pause) return out;
+  auto secrets = fingerprint(w);
+  if (out->status.state == IndexState::failed && age < options.failure_pause) {
+    // Another workload's secrets may open what this one's did not.
+    const bool refused = out->status.error && out->status.error->code == "image.unauthorized";
+    if (!refused || secrets.empty() || secrets == out->tried) return out;
+  }
+  out->tried = std::move(secrets);
   out->wanted = w;
   out->under_way = true;
   out->urgent = urgent;

@@ -17,6 +17,7 @@ struct Job {
   Wanted wanted;
   std::string key;
   Status status;
+  std::string tried;    // which pull secrets it was asked for with: a hash of what fits of them
   bool urgent = false;  // somebody waits for it
   bool under_way = false;
   std::chrono::steady_clock::time_point looked_up{};  // when the name was; ended, when it failed

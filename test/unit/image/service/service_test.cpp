@@ -58,6 +58,7 @@ struct Store {
   std::map<std::string, int> asked;
   bool broken = false;
   Duration pause{};
+  std::string authorization;  // what it wants to be shown, unless empty
 
   std::string add(const std::vector<std::string>& layers, const std::string& tag,
                   std::string_view layer_type = "application/vnd.oci.image.layer.v1.tar+gzip") {
@@ -83,7 +84,9 @@ struct Store {
     const auto& from = r.path.find("/manifests/") != std::string::npos ? manifests : blobs;
     net::ServerResponse out;
     const auto found = from.find(name);
-    out.status = broken ? 500 : found == from.end() ? 404 : 200;
+    const bool known = authorization.empty() || r.headers.get("Authorization") == authorization;
+    out.status = broken ? 500 : !known ? 401 : found == from.end() ? 404 : 200;
+    if (!known) out.headers.set("WWW-Authenticate", R"(Basic realm="test")");
     if (out.status == 200) out.body = found->second;
     if (pause > Duration::zero()) co_await net::sleep_for(pause);
     (void)co_await w.send(std::move(out));
@@ -249,6 +252,27 @@ TEST_F(ServiceTest, AFailureIsToldAndTriedAgain) {
   store_.broken = false;
   EXPECT_TRUE(get("team/app:1"));
   EXPECT_EQ(get("team/app:none").error().code, "image.not_found");
+}
+
+TEST_F(ServiceTest, OtherSecretsAreTriedAtOnceWhereSomebodysWereRefused) {
+  store_.add({tar_gz(kBase)}, "1");
+  store_.authorization = "Basic " + base64_encode("ann:right");
+  options_.failure_pause = std::chrono::hours(1);
+  const auto with = [&](const std::string& password) {
+    auto w = wanted("team/app:1");
+    DockerConfig secret;
+    secret.auths.emplace_back(w.image.registry, Credential{"ann", password, {}, {}});
+    w.pull_secrets.push_back(std::move(secret));
+    return loop_.block_on(service().get(std::move(w), std::chrono::seconds(20)));
+  };
+  EXPECT_EQ(get("team/app:1").error().code, "image.unauthorized");
+  EXPECT_EQ(with("wrong").error().code, "image.unauthorized");
+  // The same again, and nobody at all, learn nothing new: they are told what is known.
+  const auto asked = store_.asked["1"];
+  EXPECT_EQ(with("wrong").error().code, "image.unauthorized");
+  EXPECT_EQ(get("team/app:1").error().code, "image.unauthorized");
+  EXPECT_EQ(store_.asked["1"], asked);
+  EXPECT_TRUE(with("right"));
 }
 
 TEST_F(ServiceTest, WrongLayersAreNotIndexed) {
