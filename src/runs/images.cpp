@@ -114,12 +114,15 @@ net::Task<Result<WorkloadImages::Seen>> WorkloadImages::fetch(kube::Client& clie
   co_return out;
 }
 
+Result<> WorkloadImages::check_served(const WorkloadRef& ref) const {
+  if (namespaces_.empty() || std::ranges::find(namespaces_, ref.name_space) != namespaces_.end()) return {};
+  return fail(Errc::failed_precondition, "runs.namespace_not_served",
+              "this server does not serve namespace " + printable(ref.name_space, 64),
+              "it serves: " + join(namespaces_, ", "));
+}
+
 net::Task<Result<WorkloadImages::Seen>> WorkloadImages::look(WorkloadRef ref, std::string container) {
-  if (!namespaces_.empty() && std::ranges::find(namespaces_, ref.name_space) == namespaces_.end()) {
-    co_return fail(Errc::failed_precondition, "runs.namespace_not_served",
-                   "this server does not serve namespace " + printable(ref.name_space, 64),
-                   "it serves: " + join(namespaces_, ", "));
-  }
+  OJ_CO_CHECK(check_served(ref));
   const auto key = fmt::format("{}/{}/{}", ref.name_space, to_string(ref), container);
   const auto now = std::chrono::steady_clock::now();
   const auto stale = [&](const Shared<Seen>& s) {
@@ -144,6 +147,13 @@ net::Task<Result<WorkloadImages::Seen>> WorkloadImages::look(WorkloadRef ref, st
 net::Task<Result<ContainerImage>> WorkloadImages::read(WorkloadRef ref, std::string container) {
   auto looking = look(std::move(ref), std::move(container));
   OJ_CO_TRY(auto seen, co_await std::move(looking));
+  co_return std::move(seen.image);
+}
+
+net::Task<Result<ContainerImage>> WorkloadImages::read_anew(WorkloadRef ref, std::string container) {
+  OJ_CO_CHECK(check_served(ref));
+  auto fetching = fetch(client_, std::move(ref), std::move(container));
+  OJ_CO_TRY(auto seen, co_await std::move(fetching));
   co_return std::move(seen.image);
 }
 

@@ -35,11 +35,13 @@ class WorkloadImages {
   WorkloadImages(kube::Client& client, std::vector<std::string> namespaces,
                  Duration keep = std::chrono::seconds(3));
 
-  // Without looking at who asks: for work ahead of time. `container` may be empty.
-  // Errors: "workload.not_found", "runs.namespace_not_served", those of the policy,
-  // of choosing a container ("render.container_unknown", …) and of the cluster.
+  // Without looking at who asks. `container` may be empty. Errors:
+  // "workload.not_found", "runs.namespace_not_served", those of the policy, of
+  // choosing a container ("render.container_unknown", …) and of the cluster.
   net::Task<Result<ContainerImage>> read(WorkloadRef workload, std::string container);
-  // The same for somebody: who may not run anything there gets "policy.not_allowed".
+  // The same, but never what was kept: for who knows that the workload has changed.
+  net::Task<Result<ContainerImage>> read_anew(WorkloadRef workload, std::string container);
+  // read() for somebody: who may not run anything there gets "policy.not_allowed".
   net::Task<Result<ContainerImage>> read_for(Subject subject, WorkloadRef workload, std::string container);
 
   // Docker configurations (JSON, secret) of the pod's imagePullSecrets, or where it
@@ -53,6 +55,7 @@ class WorkloadImages {
     Result<ContainerImage> image;
   };
   static net::Task<Result<Seen>> fetch(kube::Client& client, WorkloadRef workload, std::string container);
+  [[nodiscard]] Result<> check_served(const WorkloadRef& workload) const;
   net::Task<Result<Seen>> look(WorkloadRef workload, std::string container);
   kube::Client& client_;
   std::vector<std::string> namespaces_;

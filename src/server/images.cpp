@@ -21,7 +21,7 @@ struct Known {
 };
 
 net::Task<> look_at(WorkloadRef ref, Known& known, runs::WorkloadImages& workloads, image::Service& images) {
-  auto reading = workloads.read(ref, {});
+  auto reading = workloads.read_anew(ref, {});
   const auto found = co_await std::move(reading);
   if (!found) {
     spdlog::debug("the image of {} is not indexed ahead: {}", to_string(ref), found.error().message);
