@@ -20,7 +20,7 @@ class Place:
         self._servers, self._children = [], []
         cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         eventually(lambda: cluster.kubectl("-n", namespace, "get", "serviceaccount", "default").code == 0,
-                   "the namespace has its service account")
+                   "the namespace has its service account", 180)  # its controller may just have lost the API server
         cluster.apply(self.witness.workload("w", OPEN), namespace=namespace)
 
     def server(self, kubeconfig=None, change=None, environment=None):
