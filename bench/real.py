@@ -46,8 +46,12 @@ def start_server(folder, kubeconfig):
     server = harness.Server(folder, kubeconfig)
     server.config["limits"] = {"maxActiveRuns": 100000, "activeRunsPerSubject": 0, "runsPerMinute": 0, "requestsPerMinute": 0,
                                "startTimeout": "4h"}
-    server.start()
-    harness.eventually(lambda: server.api().get("/readyz")[0] == 200, "the server is ready", 300)
+    try:
+        server.start()
+        harness.eventually(lambda: server.api().get("/readyz")[0] == 200, "the server is ready", 300)
+    except BaseException:
+        server.stop()
+        raise
     return server
 
 
@@ -92,6 +96,16 @@ def own_share(kubeconfig, folder, runs):
     print("  (goal: p99 of OddJob's own 3 ms)")
 
 
+def load(client, folder, token, times, steps):
+    plan = folder / "plan.json"
+    plan.write_text(json.dumps({"headers": {"Authorization": f"Bearer {token}"}, "steps": [
+        {"method": method, "url": url, "type": media, "body": body} for method, url, media, body in steps]}))
+    done = harness.run([client, "load", str(plan), str(times), "16"], seconds=900)
+    if done.code != 0:
+        raise SystemExit(done.err)
+    return json.loads(done.out)
+
+
 def bench_load(cluster, kubeconfig, folder, runs, client):
     server = start_server(folder / "load", kubeconfig)
     request = {"namespace": NAMESPACE, "workload": "deploy/payments", "command": ["true"]}
@@ -103,28 +117,23 @@ def bench_load(cluster, kubeconfig, folder, runs, client):
             "suspend": suspend, "template": {"spec": {"restartPolicy": "Never", "containers": [
                 {"name": "main", "image": "example.org/x:1", "command": ["true"]}]}}}})
 
-    def pods_of_late():
-        """Have none been made since this was asked last?"""
+    def no_new_pods():
+        """Since this was asked last."""
         before, counts[:] = list(counts), [len(cluster.kubectl("-n", NAMESPACE, "get", "pods", "-o", "name").out.split())]
         return before == counts
 
-    def load(token, steps):
-        plan = folder / "plan.json"
-        plan.write_text(json.dumps({"headers": {"Authorization": f"Bearer {token}"}, "steps": [
-            {"method": method, "url": url, "type": media, "body": body} for method, url, media, body in steps]}))
-        done = harness.run([client, "load", str(plan), str(runs), "16"], seconds=900)
-        if done.code != 0:
-            raise SystemExit(done.err)
+    def turn_of(token, steps):
+        figures = load(client, folder, token, runs, steps)
         # The controllers are slower than any client: what is left to them would burden who comes next.
-        harness.eventually(pods_of_late, "the controllers have made all pods", 300, 3)
-        return json.loads(done.out)
+        harness.eventually(no_new_pods, "the controllers have made all pods", 300, 3)
+        return figures
 
     plain, ours, same, counts = [], [], [], []
     try:
         for turn in range(3):
-            ours.append(load(harness.token_of("ann"), [("POST", f"{server.url}/api/v1/runs", "application/json", json.dumps(request))]))
-            plain.append(load(cluster.token("admin"), [("POST", jobs, "application/json", job(f"plain-{turn}-@I@", False))]))
-            same.append(load(cluster.token("admin"), [
+            ours.append(turn_of(harness.token_of("ann"), [("POST", f"{server.url}/api/v1/runs", "application/json", json.dumps(request))]))
+            plain.append(turn_of(cluster.token("admin"), [("POST", jobs, "application/json", job(f"plain-{turn}-@I@", False))]))
+            same.append(turn_of(cluster.token("admin"), [
                 ("GET", deployment, "", ""), ("POST", jobs, "application/json", job(f"same-{turn}-@I@", True)), ("GET", deployment, "", ""),
                 ("PATCH", f"{jobs}/same-{turn}-@I@", "application/merge-patch+json", '{"spec": {"suspend": false}}')]))
     finally:
@@ -140,10 +149,11 @@ def bench_load(cluster, kubeconfig, folder, runs, client):
 
 
 def bench_memory(cluster, kubeconfig, folder, count, client):
-    for first in range(0, count, 1000):
-        done = cluster.kubectl("-n", NAMESPACE, "create", "-f", "-", stdin=bench.deployments(first, min(1000, count - first)), seconds=900)
-        if done.code != 0:
-            raise SystemExit(done.err[-2000:])
+    for name, annotations, many in (("in", harness.OPEN, count // 20), ("out", None, count - count // 20)):
+        body = harness.workload(f"{name}-@I@", annotations, replicas=0)
+        body["spec"]["paused"] = True  # the controllers have nothing to do
+        load(client, folder, cluster.token("admin"), many, [
+            ("POST", f"{cluster.server}/apis/apps/v1/namespaces/{NAMESPACE}/deployments", "application/json", json.dumps(body))])
     server = start_server(folder / "memory", kubeconfig)
     try:
         ours = bench.settled_rss(server.process.child.pid)
