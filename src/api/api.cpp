@@ -23,12 +23,11 @@ std::string channel_of(const net::Headers& headers) {
   return "api";
 }
 
-// What is no traceparent, or stands there twice, is as if it were not there.
+// What stands there twice is as if it were not there.
 Trace trace_of(const net::Headers& headers) {
   int count = 0;
   for (const auto& [name, value] : headers) count += ascii_lower(name) == "traceparent" ? 1 : 0;
-  const auto given = count == 1 ? parse_traceparent(headers.get("traceparent")) : std::nullopt;
-  return given ? *given : new_trace();
+  return trace_from(count == 1 ? headers.get("traceparent") : std::string_view());
 }
 
 // https://www.w3.org/TR/server-timing/: durations in milliseconds.

@@ -27,6 +27,11 @@ MetricFamily reading(std::string name, std::string help, MetricType type, double
 const prometheus::Histogram::BucketBoundaries kBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                          0.1,   0.25,   0.5,   1,    2.5,   10};
 
+void observe(prometheus::Family<prometheus::Histogram>& family, const prometheus::Labels& labels,
+             std::chrono::steady_clock::duration d) {
+  family.Add(labels, kBounds).Observe(std::chrono::duration<double>(d).count());
+}
+
 }  // namespace
 
 struct Metrics::Impl {
@@ -77,15 +82,11 @@ void Metrics::request(std::string_view route, std::string_view method, int statu
       .Increment();
 }
 void Metrics::duration(std::string_view route, std::chrono::steady_clock::duration d) {
-  impl_->durations.Add({{"route", std::string(route)}}, kBounds)
-      .Observe(std::chrono::duration<double>(d).count());
+  observe(impl_->durations, {{"route", std::string(route)}}, d);
 }
 void Metrics::submit(std::chrono::steady_clock::duration own, std::chrono::steady_clock::duration cluster) {
-  const auto observe = [this](const char* part, std::chrono::steady_clock::duration d) {
-    impl_->submits.Add({{"part", part}}, kBounds).Observe(std::chrono::duration<double>(d).count());
-  };
-  observe("oddjob", own);
-  observe("kubernetes", cluster);
+  observe(impl_->submits, {{"part", "oddjob"}}, own);
+  observe(impl_->submits, {{"part", "kubernetes"}}, cluster);
 }
 void Metrics::stream_opened() { impl_->streams.Increment(); }
 void Metrics::stream_closed() { impl_->streams.Decrement(); }

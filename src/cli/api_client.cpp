@@ -70,8 +70,7 @@ Result<std::string> bearer(const Settings& settings, const Environment& environm
 // Inside a traced pipeline the run belongs to the pipeline's trace.
 Trace trace_of(const Environment& environment) {
   const auto outer = environment.find("TRACEPARENT");
-  const auto given = outer == environment.end() ? std::nullopt : parse_traceparent(outer->second);
-  return given ? *given : new_trace();
+  return trace_from(outer == environment.end() ? std::string_view() : outer->second);
 }
 
 }  // namespace

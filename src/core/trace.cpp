@@ -36,6 +36,10 @@ std::string to_traceparent(const Trace& trace) {
 }
 
 Trace new_trace() { return {new_id(16), new_id(8), false}; }
+Trace trace_from(std::string_view header) {
+  const auto given = parse_traceparent(header);
+  return given ? *given : new_trace();
+}
 Trace child_of(const Trace& trace) { return {trace.trace_id, new_id(8), trace.sampled}; }
 
 }  // namespace oddjob

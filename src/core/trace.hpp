@@ -21,6 +21,8 @@ std::optional<Trace> parse_traceparent(std::string_view header);
 // "00-<trace id>-<span id>-<flags>"
 std::string to_traceparent(const Trace& trace);
 Trace new_trace();
+// The caller's trace; a new one where `header` is no traceparent.
+Trace trace_from(std::string_view header);
 // The same trace, under a new span of ours.
 Trace child_of(const Trace& trace);
 

@@ -9,6 +9,7 @@
 #include "core/text.hpp"
 #include "render/render.hpp"
 #include "runs/objects.hpp"
+#include "runs/served.hpp"
 
 namespace oddjob::runs {
 namespace {
@@ -114,15 +115,8 @@ net::Task<Result<WorkloadImages::Seen>> WorkloadImages::fetch(kube::Client& clie
   co_return out;
 }
 
-Result<> WorkloadImages::check_served(const WorkloadRef& ref) const {
-  if (namespaces_.empty() || std::ranges::find(namespaces_, ref.name_space) != namespaces_.end()) return {};
-  return fail(Errc::failed_precondition, "runs.namespace_not_served",
-              "this server does not serve namespace " + printable(ref.name_space, 64),
-              "it serves: " + join(namespaces_, ", "));
-}
-
 net::Task<Result<WorkloadImages::Seen>> WorkloadImages::look(WorkloadRef ref, std::string container) {
-  OJ_CO_CHECK(check_served(ref));
+  OJ_CO_CHECK(check_served(namespaces_, ref.name_space));
   const auto key = fmt::format("{}/{}/{}", ref.name_space, to_string(ref), container);
   const auto now = std::chrono::steady_clock::now();
   const auto stale = [&](const Shared<Seen>& s) {
@@ -151,7 +145,7 @@ net::Task<Result<ContainerImage>> WorkloadImages::read(WorkloadRef ref, std::str
 }
 
 net::Task<Result<ContainerImage>> WorkloadImages::read_anew(WorkloadRef ref, std::string container) {
-  OJ_CO_CHECK(check_served(ref));
+  OJ_CO_CHECK(check_served(namespaces_, ref.name_space));
   auto fetching = fetch(client_, std::move(ref), std::move(container));
   OJ_CO_TRY(auto seen, co_await std::move(fetching));
   co_return std::move(seen.image);

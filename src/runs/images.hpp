@@ -55,7 +55,6 @@ class WorkloadImages {
     Result<ContainerImage> image;
   };
   static net::Task<Result<Seen>> fetch(kube::Client& client, WorkloadRef workload, std::string container);
-  [[nodiscard]] Result<> check_served(const WorkloadRef& workload) const;
   net::Task<Result<Seen>> look(WorkloadRef workload, std::string container);
   kube::Client& client_;
   std::vector<std::string> namespaces_;

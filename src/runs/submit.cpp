@@ -10,6 +10,7 @@
 #include "runs/engine_impl.hpp"
 #include "runs/manifest.hpp"
 #include "runs/objects.hpp"
+#include "runs/served.hpp"
 
 namespace oddjob::runs {
 namespace {
@@ -176,14 +177,7 @@ Result<> Engine::Impl::accepting(const RunRequest& request) const {
     return fail(Errc::unavailable, "runs.not_ready", "the server has not taken up its unfinished runs yet",
                 "try again in a moment");
   }
-  const auto& served = options.namespaces;
-  const auto& ns = request.workload.name_space;
-  if (!served.empty() && std::ranges::find(served, ns) == served.end()) {
-    return fail(Errc::failed_precondition, "runs.namespace_not_served",
-                "this server does not serve namespace " + printable(ns, 64),
-                "it serves: " + join(served, ", "));
-  }
-  return {};
+  return check_served(options.namespaces, request.workload.name_space);
 }
 
 int Engine::Impl::active_on(const WorkloadRef& w, std::string_view but_run) const {

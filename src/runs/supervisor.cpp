@@ -44,6 +44,17 @@ std::optional<Steady::time_point> events_due(const ActiveRun& r, const Observati
   return std::max(r.events_at, r.looked) + std::chrono::milliseconds(pause);
 }
 
+// When it may ask, among all that wait: once it is due, it takes the next free place.
+Steady::time_point events_turn(ActiveRun& r, Steady::time_point due, Steady::time_point& next_free) {
+  const auto now = Steady::now();
+  if (now < due) return due;
+  if (!r.events_turn) {
+    r.events_turn = std::max(now, next_free);
+    next_free = *r.events_turn + kEventsApart;
+  }
+  return *r.events_turn;
+}
+
 // An API server that has just started says "forbidden" to everybody until it has read its
 // roles: that is believed when it stands.
 bool believed(ActiveRun& r, const Error& e) {
@@ -126,15 +137,7 @@ net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
       until = std::min(until, due);
     }
     if (const auto due = events_due(*r, observation)) {
-      auto next = *due;
-      if (Steady::now() >= next) {
-        // Its turn among all that wait.
-        if (!r->events_turn) {
-          r->events_turn = std::max(Steady::now(), self->next_events_turn);
-          self->next_events_turn = *r->events_turn + kEventsApart;
-        }
-        next = *r->events_turn;
-      }
+      const auto next = events_turn(*r, *due, self->next_events_turn);
       if (Steady::now() >= next) {
         r->polling_events = true;
         r->events_turn.reset();

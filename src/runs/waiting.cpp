@@ -109,7 +109,7 @@ const json::value* speaker(const Observation& seen) {
   return nullptr;
 }
 
-bool has_started(const json::value& pod) {
+bool past_its_start(const json::value& pod) {
   const auto name = get_string(pod, {"metadata", "annotations", names::kContainerAnnotation});
   const auto* all = find_array(pod, {"status", "containerStatuses"});
   return pod_ended(pod) || (all != nullptr && std::ranges::any_of(*all, [&](const json::value& s) {
@@ -124,12 +124,12 @@ bool has_started(const json::value& pod) {
 bool events_may_tell(const Observation& seen) {
   if (seen.job != Observation::Job::present || suspended(seen.job_object)) return false;
   const json::value* pod = speaker(seen);
-  return pod == nullptr || (!has_started(*pod) && pod_says(*pod).empty());
+  return pod == nullptr || (!past_its_start(*pod) && pod_says(*pod).empty());
 }
 
 std::string why_waiting(const Observation& seen) {
   if (seen.job != Observation::Job::present) return {};
-  if (const json::value* pod = speaker(seen)) return has_started(*pod) ? std::string() : pod_waits(seen, *pod);
+  if (const json::value* pod = speaker(seen)) return past_its_start(*pod) ? std::string() : pod_waits(seen, *pod);
   if (suspended(seen.job_object)) return {};
   if (const auto* e = newest(seen.events, uid_of(seen.job_object), {"FailedCreate", ""})) {
     auto message = get_string(*e, {"message"});

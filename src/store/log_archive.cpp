@@ -37,6 +37,13 @@ Result<std::string> decompress(std::string_view bytes, long long length, std::st
   return out;
 }
 
+Error log_dropped(std::string_view id, std::int64_t bytes, Time at, std::string_view key) {
+  return Error{Errc::gone, "store.log_dropped",
+               fmt::format("the log of run {} ({} bytes) is not kept any more: {} dropped it at {}", id,
+                           bytes, key, format_time(std::chrono::floor<std::chrono::seconds>(at))),
+               "what the run was and how it ended is kept: see `oddjob show` and `oddjob audit`", 0};
+}
+
 }  // namespace
 
 Error no_such_run(std::string_view id) {
@@ -49,13 +56,6 @@ Error not_owner(std::string_view id) {
                "run " + std::string(id) + " was taken over by another replica",
                {},
                0};
-}
-
-Error log_dropped(std::string_view id, std::int64_t bytes, Time at, std::string_view key) {
-  return Error{Errc::gone, "store.log_dropped",
-               fmt::format("the log of run {} ({} bytes) is not kept any more: {} dropped it at {}", id,
-                           bytes, key, format_time(std::chrono::floor<std::chrono::seconds>(at))),
-               "what the run was and how it ended is kept: see `oddjob show` and `oddjob audit`", 0};
 }
 
 // The row stays locked to the end of the transaction, so that nobody claims the

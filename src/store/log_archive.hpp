@@ -44,6 +44,5 @@ class LogArchive {
 
 Error no_such_run(std::string_view id);
 Error not_owner(std::string_view id);
-Error log_dropped(std::string_view id, std::int64_t bytes, Time at, std::string_view key);
 
 }  // namespace oddjob::store

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "core/digest.hpp"
 #include "core/text.hpp"
 #include "template/text.hpp"
 
