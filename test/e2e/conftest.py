@@ -12,7 +12,7 @@ import cluster as kubernetes  # noqa: E402
 
 REAL = {"real_cluster", "own_real_cluster", "mended_cluster"}
 # Whole files whose tests have a real Kubernetes of their own.
-REAL_ONLY = {"test_front_proxy", "test_install"}
+REAL_ONLY = {"test_company", "test_front_proxy", "test_install"}
 # Their tests run twice: on the dev cluster, and on a real Kubernetes as [real].
 ON_BOTH = {"test_run", "test_refusals", "test_rbac", "test_chart", "test_image"}
 

@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import tarfile
 import time
 
@@ -56,22 +57,30 @@ class Container:
         (self.spec,) = pod["containers"]
         self.user = pod["securityContext"]["runAsUser"]
         assert self.spec["securityContext"]["readOnlyRootFilesystem"]
+        self.volumes = {v["name"]: v for v in pod.get("volumes", [])}
         self.root = image.unpack(folder)
         self.writable = ["/tmp"]
+        self.mount(volumes)
         for mount in self.spec["volumeMounts"]:
-            place = self.root / mount["mountPath"].strip("/")
-            place.mkdir(parents=True, exist_ok=True)
-            content = volumes(next(v for v in pod["volumes"] if v["name"] == mount["name"]))
-            for name, data in content.items():
-                (place / name).write_bytes(data)
-                (place / name).chmod(0o440)
             if not mount.get("readOnly"):
                 self.writable.append(mount["mountPath"])
                 # bubblewrap shows who runs this as the pod's user; a kubelet changes the group (fsGroup).
-                os.chown(place, os.getuid(), os.getgid())
+                os.chown(self.place(mount), os.getuid(), os.getgid())
+
+    def place(self, mount):
+        return self.root / mount["mountPath"].strip("/")
+
+    def mount(self, volumes):
+        for mount in self.spec["volumeMounts"]:
+            self.place(mount).mkdir(parents=True, exist_ok=True)
+            for name, data in volumes(self.volumes[mount["name"]]).items():
+                new = self.place(mount) / ("..new-" + name)
+                new.write_bytes(data)
+                new.chmod(0o440)
+                new.rename(self.place(mount) / name)
 
     def argv(self, command, environment):
-        argv = ["bwrap", "--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
+        argv = ["bwrap", "--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1",
                 "--uid", str(self.user), "--gid", str(self.user), "--ro-bind", str(self.root), "/",
                 "--proc", "/proc", "--dev", "/dev", "--clearenv"]
         for path in self.writable:
@@ -141,6 +150,19 @@ class Kubelet:
     def log(self):
         return self.process.log.read_text()
 
+    def refresh(self):
+        """What is mounted follows its ConfigMap or Secret, as on a node after a while."""
+        self.container.mount(self.volume)
+
+    def terminate(self, seconds=60):
+        """SIGTERM to the program, and time; how the server ended."""
+        # bubblewrap passes no signals on: the program is its child.
+        children = pathlib.Path(f"/proc/{self.process.child.pid}/task/{self.process.child.pid}/children").read_text()
+        (program,) = children.split()
+        os.kill(int(program), signal.SIGTERM)
+        eventually(lambda: not self.process.alive(), "the server ends", seconds)
+        return self.process.child.returncode
+
     def stop(self):
         if self.process:
-            self.process.kill()  # bubblewrap passes no signals on; what it runs dies with it
+            self.process.kill()  # what it runs dies with it

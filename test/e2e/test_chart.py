@@ -75,6 +75,14 @@ SETTINGS = {
                    "config.limits.maxActiveRuns=50", "persistence.storageClass=fast", "service.type=LoadBalancer"],
     "behind the API server": ["apiService.enabled=true", "tls.mode=certManager", "tls.certManager.issuerRef.name=internal",
                               "auth.staticTokensSecret=oddjob-tokens"],
+    "with a provider": ["auth.oidc[0].issuer=https://login.example.com", "auth.oidc[0].audiences={oddjob-cli}",
+                        "auth.oidc[0].clientId=oddjob-cli", "auth.oidc[0].caBundle=-----BEGIN CERTIFICATE-----\nx",
+                        "auth.oidc[1].issuer=https://ci.example.com", "auth.oidc[1].audiences={oddjob-ci}",
+                        "auth.oidc[1].workloads[0].claims.ref=main", "auth.oidc[1].workloads[0].username=ci:any"],
+    "with files of its own": ["extraVolumes[0].name=hooks", "extraVolumes[0].secret.secretName=hooks",
+                              "extraVolumeMounts[0].name=hooks", "extraVolumeMounts[0].mountPath=/etc/oddjob/hooks",
+                              "config.hooks[0].name=chat", "config.hooks[0].url=https://chat.example.com/x",
+                              "config.hooks[0].secretFile=/etc/oddjob/hooks/chat"],
     "guarded": ["admissionPolicy.enabled=true", "rbac.pullSecrets=true", "serviceAccount.name=runner"],
     "an existing claim": ["persistence.existingClaim=mine"],
     "several replicas": ["replicaCount=3", "postgresql.url=postgresql://oddjob@db:5432/oddjob?sslmode=verify-full",
@@ -120,6 +128,8 @@ def test_what_is_mounted_is_what_the_configuration_names(documents):
     assert {m["name"] for m in container["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
     named = [config["listen"].get("tlsCertFile"), config["listen"].get("tlsKeyFile"),
              config.get("auth", {}).get("staticTokensFile"), config["database"].get("passwordFile"), container["args"][-1]]
+    named += [hook["secretFile"] for hook in config.get("hooks", [])]
+    named += [issuer.get("caFile") for issuer in config.get("auth", {}).get("oidc", [])]
     if config["database"]["url"].startswith("sqlite:"):
         named.append(config["database"]["url"].removeprefix("sqlite:"))
     for path in filter(None, named):
@@ -231,9 +241,38 @@ def test_the_chart_wins_over_config_where_it_knows_better():
         "url": "sqlite:/var/lib/oddjob/oddjob.db", "busyTimeout": "5s"}
 
 
-def test_a_changed_configuration_changes_the_pod():
-    checksum = lambda *s: only(rendered(*s), "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
-    assert checksum() == checksum("podLabels.a=b") != checksum("config.log.level=debug")
+def test_an_issuers_authority_lies_beside_the_configuration():
+    documents = rendered(*SETTINGS["with a provider"])
+    first, second = yaml.safe_load(config_of(documents))["auth"]["oidc"]
+    assert first == {"issuer": "https://login.example.com", "audiences": ["oddjob-cli"], "clientId": "oddjob-cli",
+                     "caFile": "/etc/oddjob/config/oidc-0-ca.crt"}
+    assert "caFile" not in second
+    assert documents[("ConfigMap", "oddjob", "oddjob")]["data"]["oidc-0-ca.crt"] == "-----BEGIN CERTIFICATE-----\nx\n"
+
+
+def config_schema():
+    return json.loads(run([ODDJOBD, "config-schema"]).out)["properties"]
+
+
+def test_the_charts_schema_knows_an_issuer_as_the_server_does():
+    chart = json.loads((ROOT / "deploy/helm/oddjob/values.schema.json").read_text())["properties"]["auth"]["properties"]["oidc"]
+    assert chart["items"]["properties"].pop("caBundle")
+    assert chart["items"] == config_schema()["auth"]["properties"]["oidc"]["items"]
+
+
+def checksum(*settings):
+    return only(rendered(*settings), "Deployment")["spec"]["template"]["metadata"]["annotations"]["checksum/config"]
+
+
+def test_a_new_pod_is_made_for_what_a_running_server_does_not_take_up():
+    live = [line.split()[0] for line in run([ODDJOBD, "serve", "--help"]).out.splitlines() if line.endswith(" (live)")]
+    assert len(live) > 10 and "auth.adminTeams" in live
+    assert checksum() == checksum("podLabels.a=b", *(f"config.{key}=changed" for key in live))
+    issuer = ["auth.oidc[0].issuer=https://login.example.com", "auth.oidc[0].audiences={oddjob-cli}"]
+    authority = "auth.oidc[0].caBundle=-----BEGIN CERTIFICATE-----"
+    others = [["config.log.format=text"], ["config.auth.tokenReview=false"], ["config.runs.pendingJobs=deferred"],
+              ["namespaces={team-a}"], issuer, [*issuer, authority + "a"], [*issuer, authority + "b"]]
+    assert len({checksum(), *(checksum(*settings) for settings in others)}) == 1 + len(others)
 
 
 def test_the_claim_outlives_the_release_and_can_be_given():
@@ -278,6 +317,12 @@ def test_names_follow_the_release():
     ([IMAGE, "apiService.enabled=true"], ["apiService.caBundle", "--set-file"]),
     ([IMAGE, "apiService.enabled=true", "tls.mode=none"], ["apiService.enabled", "TLS"]),
     ([IMAGE, "apiService.caBundle=rubbish"], ["apiService.caBundle"]),
+    ([IMAGE, "auth.oidc[0].audiences={a}"], ["auth.oidc.0", "issuer"]),
+    ([IMAGE, "auth.oidc[0].issuer=http://a", "auth.oidc[0].audiences={a}"], ["auth.oidc.0.issuer"]),
+    ([IMAGE, "auth.oidc[0].issuer=https://a", "auth.oidc[0].audiences={a}", "config.auth.oidc[0].issuer=https://a"],
+     ["auth.oidc and config.auth.oidc"]),
+    ([IMAGE, "auth.oidc[0].issuer=https://a", "auth.oidc[0].audiences={a}", "auth.oidc[0].caFile=/x",
+      "auth.oidc[0].caBundle=-----BEGIN CERTIFICATE-----"], ["auth.oidc[0]", "caBundle or caFile"]),
     ([IMAGE, "admissionPolicy.breakGlassGroup=a'b"], ["admissionPolicy.breakGlassGroup"]),
 ], ids=lambda v: v[-1] if isinstance(v, list) and v else None)
 def test_a_wrong_value_is_refused_by_name(settings, words):

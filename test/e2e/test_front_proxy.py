@@ -13,6 +13,7 @@ import pytest
 
 import cluster as kubernetes
 import harness
+import people
 import pki
 import rbac
 from harness import ODDJOB, OPEN, ROOT, eventually, run, template, workload
@@ -115,17 +116,7 @@ class Aggregated:
         return [r for r in listed if all(r.get(k) == v for k, v in fields.items())]
 
     def straight(self, path, certificate=None, **headers):
-        """Status and body of what the server says to somebody who comes past the API server."""
-        context = ssl._create_unverified_context()
-        if certificate:
-            key, chain = certificate
-            context.load_cert_chain(str(chain), str(key))
-        connection = http.client.HTTPSConnection(self.address, self.server.config["listen"]["port"], timeout=30,
-                                                 context=context)
-        with contextlib.closing(connection):
-            connection.request("GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()})
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+        return people.straight(self.address, self.server.config["listen"]["port"], path, certificate, **headers)
 
 
 @pytest.fixture(scope="module")

@@ -4,29 +4,17 @@ staying logged in, and every token that must not do.
 
 import concurrent.futures
 import hashlib
-import hmac
 import json
-import os
-import pathlib
 import re
 import stat
 import subprocess
-import sys
-import time
 
 import pytest
 
 import harness
-from harness import ODDJOB, eventually
+from harness import eventually
+from people import ACCOUNTS, PIPELINE, Person, forged, oidc
 
-sys.path.insert(0, str(harness.ROOT / "test" / "oidc"))
-import provider as oidc  # noqa: E402
-
-ACCOUNTS = {
-    "ann": {"email": "ann@example.com", "email_verified": True, "groups": ["payments"]},
-    "zoe": {"email": "zoe@example.com", "email_verified": True, "groups": ["sales"]},
-    "kim": {"email": "kim@example.com", "email_verified": False, "groups": ["payments"]},
-}
 RUN = ["run", "deploy/payments", "--", "echo", "hello"]
 
 
@@ -56,50 +44,6 @@ def place(provider, tmp_path_factory):
     yield server
     server.stop()
     cluster.stop()
-
-
-class Person:
-    """Somebody at a machine of their own: a home folder, and a browser that is a script."""
-
-    def __init__(self, folder, server, provider, browser=True):
-        self.home, self.server, self.provider = pathlib.Path(folder), server, provider
-        self.home.mkdir(parents=True, exist_ok=True)
-        self.opened = self.home / "opened"
-        self.environment = {k: v for k, v in os.environ.items()
-                            if not k.startswith("ODDJOB_") and k not in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER",
-                                                                         "XDG_STATE_HOME", "XDG_CONFIG_HOME")}
-        self.environment.update(HOME=str(self.home), ODDJOB_SERVER=server.url, NO_COLOR="1")
-        if browser:
-            script = self.home / "browser"
-            script.write_text(f'#!/bin/sh\nprintf %s "$1" > {self.opened}.new && mv {self.opened}.new {self.opened}\n')
-            script.chmod(0o755)
-            self.environment["BROWSER"] = str(script)
-
-    def oddjob(self, *args, extra=None, seconds=120):
-        return harness.run([ODDJOB, *args], dict(self.environment, **(extra or {})), seconds)
-
-    def start(self, *args):
-        return subprocess.Popen([ODDJOB, *args], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                text=True)
-
-    def log_in(self, user="ann"):
-        """`oddjob login` with a browser on this machine; what it printed."""
-        self.opened.unlink(missing_ok=True)
-        child = self.start("login")
-        eventually(lambda: self.opened.exists() or child.poll() is not None, "the browser is opened", 60)
-        page = oidc.Browser(self.provider.ca).walk(self.opened.read_text(), user) if self.opened.exists() else ""
-        out, err = child.communicate(timeout=60)
-        return harness.Done(child.returncode, out, err + page, b"")
-
-    @property
-    def session(self):
-        (file,) = (self.home / ".local/state/oddjob/sessions").glob("*.json")
-        return file
-
-    def change_session(self, **changes):
-        held = json.loads(self.session.read_text())
-        self.session.write_text(json.dumps({**held, **changes}))
-        return held
 
 
 @pytest.fixture
@@ -146,19 +90,8 @@ def out_name(server):
 
 def test_login_by_a_code_on_another_device(place, provider, tmp_path):
     person = Person(tmp_path / "home", place, provider, browser=False)
-    child = person.start("login")
-    text = ""
-    while "filled in" not in text:
-        line = child.stderr.readline()
-        assert line, text
-        text += line
-    child.stderr.readline()
-    url = child.stderr.readline().strip()
-    code = re.search(r"enter the code  (\S+)", text).group(1)
-    assert code.replace("-", "") in url.replace("-", ""), (code, url)
-    oidc.Browser(provider.ca).walk(url, "ann")
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 0 and "as ann@example.com" in out, (out, err)
+    done = person.log_in_by_code("ann")
+    assert done.code == 0 and "as ann@example.com" in done.out, done
     assert person.oddjob(*RUN).code == 0
 
 
@@ -223,49 +156,9 @@ def status_of(server, token):
     return status, body.get("user") or body.get("code"), body
 
 
-def hs256(claims, secret, kid):
-    text = oidc.b64({"alg": "HS256", "kid": kid, "typ": "JWT"}) + "." + oidc.b64(claims)
-    return text + "." + oidc.b64(hmac.new(secret, text.encode(), hashlib.sha256).digest())
-
-
 def test_a_token_with_one_false_fact_is_refused(place, provider):
-    key, now = provider.keys[0], int(time.time())
-    stranger, small = oidc.new_key("first"), oidc.jwk.JWK.generate(kty="EC", crv="P-256", kid="first", alg="ES256")
-    good = oidc.sign(provider.claims(), key)
-    assert status_of(place, good)[:2] == (200, "ann@example.com")
-    claims = provider.claims()
-    public_pem, public_jwk = key.export_to_pem(), json.dumps(key.export_public(as_dict=True)).encode()
-    head, body, signature = good.split(".")
-    swapped = ".".join([head, oidc.b64(provider.claims(email="root@example.com")), signature])
-    table = {
-        "audience": (oidc.sign(provider.claims(aud="another-client"), key), "auth.token_audience"),
-        "no audience": (oidc.sign(provider.claims(aud=None), key), "auth.token_audience"),
-        "two audiences, no azp": (oidc.sign(provider.claims(aud=["oddjob-cli", "x"]), key), "auth.token_party"),
-        "azp": (oidc.sign(provider.claims(azp="another-client"), key), "auth.token_party"),
-        "issuer, signed by the right key": (oidc.sign(provider.claims(iss="https://elsewhere.example.com"), key),
-                                            "auth.unknown_token"),
-        "issuer, a slash more": (oidc.sign(provider.claims(iss=provider.issuer + "/"), key), "auth.unknown_token"),
-        "expiry": (oidc.sign(provider.claims(exp=now - 120), key), "auth.token_expired"),
-        "no expiry": (oidc.sign(provider.claims(exp=None), key), "auth.token_malformed"),
-        "not before": (oidc.sign(provider.claims(nbf=now + 600), key), "auth.token_not_yet"),
-        "issued in the future": (oidc.sign(provider.claims(iat=now + 600), key), "auth.token_not_yet"),
-        "e-mail not verified": (oidc.sign(provider.claims(email_verified=False), key), "auth.token_email"),
-        "e-mail not said to be verified": (oidc.sign(provider.claims(email_verified=None), key), "auth.token_email"),
-        "signature of somebody else": (oidc.sign(claims, stranger), "auth.token_signature"),
-        "payload exchanged": (swapped, "auth.token_signature"),
-        "signature left out": (head + "." + body + ".", "auth.token_signature"),
-        "another key type under its id": (oidc.sign(claims, small), "auth.token_key"),
-        "unknown key id": (oidc.sign(claims, key, kid="nobody's"), "auth.token_key"),
-        "alg none": (oidc.b64({"alg": "none"}) + "." + oidc.b64(claims) + ".", "auth.token_algorithm"),
-        "alg none, its signature kept": (oidc.b64({"alg": "none", "kid": "first"}) + "." + body + "." + signature,
-                                         "auth.token_algorithm"),
-        "HS256 with the public key": (hs256(claims, public_pem, "first"), "auth.token_algorithm"),
-        "HS256 with the public key set": (hs256(claims, public_jwk, "first"), "auth.token_algorithm"),
-        "crit": (oidc.sign(claims, key, crit=["b64"], b64=True), "auth.token_algorithm"),
-        "a logout token": (oidc.sign(claims, key, typ="logout+jwt"), "auth.token_type"),
-        "a pipeline's claims, a person's audience": (oidc.sign(provider.claims(
-            email=None, repository="acme/payments", ref="refs/heads/main"), key), "auth.token_username"),
-    }
+    assert status_of(place, oidc.sign(provider.claims(), provider.keys[0]))[:2] == (200, "ann@example.com")
+    table = forged(provider)
     for what, (token, code) in table.items():
         status, got, body = status_of(place, token)
         if code == "auth.token_key":  # asked too often just now is an answer too, never yes
@@ -288,9 +181,7 @@ def test_a_group_decides(place, provider):
 
 def test_a_pipeline_runs_without_a_stored_secret(place, provider, tmp_path):
     key = provider.keys[0]
-    facts = dict(aud="oddjob-ci", sub="repo:acme/payments:ref:refs/heads/main", repository="acme/payments",
-                 ref="refs/heads/main", email=None, email_verified=None, groups=None)
-    token = oidc.sign(provider.claims(**facts), key)
+    token = oidc.sign(provider.claims(**PIPELINE), key)
     file = tmp_path / "token"
     file.write_text(token)
     done = place.oddjob("ann", *RUN, extra={"ODDJOB_TOKEN": "", "ODDJOB_TOKEN_FILE": str(file)})
@@ -298,7 +189,7 @@ def test_a_pipeline_runs_without_a_stored_secret(place, provider, tmp_path):
     assert status_of(place, token)[1] == "ci:acme/payments"
     for change in (dict(ref="refs/heads/mine"), dict(repository="acme/payments2"), dict(repository="mallory/payments"),
                    dict(ref=None)):
-        assert status_of(place, oidc.sign(provider.claims(**{**facts, **change}), key))[:2] == (401, "auth.token_claim")
+        assert status_of(place, oidc.sign(provider.claims(**{**PIPELINE, **change}), key))[:2] == (401, "auth.token_claim")
 
 
 def test_keys_are_rotated_and_the_provider_goes_away(place, provider):

@@ -78,8 +78,50 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.apiService.enabled }}
 {{- $_ := set $auth "frontProxy" true }}
 {{- end }}
+{{- if .Values.auth.oidc }}
+{{- if dig "auth" "oidc" nil .Values.config }}
+{{- fail "auth.oidc and config.auth.oidc: the issuers stand in one of them" }}
+{{- end }}
+{{- $issuers := list }}
+{{- range $i, $issuer := .Values.auth.oidc }}
+{{- if and $issuer.caBundle $issuer.caFile }}
+{{- fail (printf "auth.oidc[%d]: caBundle or caFile, not both" $i) }}
+{{- end }}
+{{- $file := ternary (dict "caFile" (printf "/etc/oddjob/config/oidc-%d-ca.crt" $i)) dict (not (empty $issuer.caBundle)) }}
+{{- $issuers = append $issuers (merge (omit $issuer "caBundle") $file) }}
+{{- end }}
+{{- $_ := set $auth "oidc" $issuers }}
+{{- end }}
 {{- if $auth }}
 {{- $_ := set $own "auth" $auth }}
 {{- end }}
 {{- mergeOverwrite (dict "log" (dict "format" "json")) (deepCopy .Values.config) $own | toYaml }}
+{{- end }}
+
+{{- /* The files of the ConfigMap. */}}
+{{- define "oddjob.files" -}}
+oddjobd.yaml: |
+  {{- include "oddjob.config" . | nindent 2 }}
+{{- range $i, $issuer := .Values.auth.oidc }}
+{{- with $issuer.caBundle }}
+oidc-{{ $i }}-ca.crt: |
+  {{- . | trim | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Of these files, what a server reads at its start only: docs/configuration.md says which keys are live. */}}
+{{- define "oddjob.startFiles" -}}
+{{- $files := include "oddjob.files" . | fromYaml }}
+{{- $config := get $files "oddjobd.yaml" | fromYaml }}
+{{- $live := dict "auth" (list "teams" "adminTeams" "auditorTeams" "aliases" "staticTokensFile") "log" (list "level") }}
+{{- range $section, $keys := $live }}
+{{- range $keys }}
+{{- $_ := unset (get $config $section | default dict) . }}
+{{- end }}
+{{- if not (get $config $section) }}
+{{- $_ := unset $config $section }}
+{{- end }}
+{{- end }}
+{{- set $files "oddjobd.yaml" (omit $config "limits" "retention") | toYaml }}
 {{- end }}

@@ -1,0 +1,128 @@
+"""A company's cluster with OddJob in it: the chart on a real control plane, a real OpenID provider, and whoever comes."""
+
+import contextlib
+import json
+import os
+
+import yaml
+
+import cluster as kubernetes
+import harness
+from harness import eventually, run, workload
+from installed import Image
+from people import ACCOUNTS, Person, oidc
+from reader import Reader
+
+API = "/apis/run.oddjob.dev/v1alpha1"
+# Reasons that are nobody's: the audit may say these of somebody who is not let in, and no other.
+REFUSALS = {"run.refused"}
+
+
+class Company:
+    """Helm has installed OddJob in namespace `oddjob`; `payments` lets the teams payments and deployers in."""
+
+    def __init__(self, folder, cluster_folder):
+        self.folder = folder
+        self.provider = oidc.Provider(folder / "provider", ACCOUNTS)
+        self.cluster = kubernetes.Cluster(cluster_folder)
+        self.authority = kubernetes.pki.Authority(folder / "serving", "oddjob test serving")
+        self.ca = str(self.authority.certificate)
+        self.reader = None
+
+    def values(self):
+        """What the platform engineer writes; the provider has a certificate of the company's own authority."""
+        people = {"issuer": self.provider.issuer, "audiences": ["oddjob-cli"], "clientId": "oddjob-cli",
+                  "usernameClaim": "email", "groupsClaim": "groups"}
+        pipelines = {"issuer": self.provider.issuer, "audiences": ["oddjob-ci"],
+                     "workloads": [{"claims": {"repository": "acme/payments", "ref": "refs/heads/main"},
+                                    "username": "ci:${repository}", "teams": ["deployers"]}]}
+        return {"image": {"repository": "registry.example.com/oddjob"}, "apiService": {"enabled": True},
+                "auth": {"oidc": [people, pipelines]}, "config": {"auth": {"auditorTeams": ["security"]}}}
+
+    def start(self):
+        self.provider.start()
+        self.cluster.start()
+        self.reader = Reader(self.cluster, self.folder / "clone", Image(self.folder / "image"))
+        key, certificate = self.authority.sign("server", "oddjob", names=["DNS:oddjob.oddjob.svc", "DNS:localhost"])
+        self.shell("kubectl create namespace oddjob")
+        self.shell("kubectl label namespace oddjob pod-security.kubernetes.io/enforce=restricted")
+        self.shell(f"kubectl -n oddjob create secret tls oddjob-tls --cert={certificate} --key={key}")
+        self.helm("install")
+        self.reader.be_the_node()
+        self.cluster.apply(workload("payments", {"oddjob.dev/allowed-teams": "payments,deployers"}))
+        self.shell("kubectl wait --for=condition=available deploy/payments --timeout=120s")
+        self.shell("kubectl wait --for=condition=Available apiservice/v1alpha1.run.oddjob.dev --timeout=2m")
+        self.auditor = self.cluster.user_kubeconfig("sam", ["security"])
+        eventually(lambda: self.kubectl_oddjob(self.auditor, "whoami").code == 0, "the API server lets people through", 60)
+        return self
+
+    def stop(self):
+        if self.reader:
+            self.reader.stop()
+        self.cluster.stop()
+        self.provider.stop()
+
+    def shell(self, command):
+        return self.reader.shell(command)
+
+    def helm(self, command, *settings):
+        """`helm install` or `upgrade` with the values, and what is set besides."""
+        (self.folder / "values.yaml").write_text(yaml.safe_dump(self.values()))
+        files = {"apiService.caBundle": self.ca, "auth.oidc[0].caBundle": self.provider.ca,
+                 "auth.oidc[1].caBundle": self.provider.ca}
+        given = " ".join([f"--set-file '{k}={v}'" for k, v in files.items()] + [f"--set '{s}'" for s in settings])
+        return self.shell(f"helm {command} oddjob deploy/helm/oddjob --namespace oddjob "
+                          f"--values {self.folder}/values.yaml {given}")
+
+    @property
+    def port(self):
+        return self.reader.kubelet.port
+
+    @property
+    def url(self):
+        return f"https://localhost:{self.port}"
+
+    def log(self):
+        return self.reader.kubelet.log()
+
+    # ---- who comes -----------------------------------------------------------
+
+    def person(self, folder, **options):
+        return Person(folder, self, self.provider, environment={"ODDJOB_CA_FILE": self.ca}, **options)
+
+    def with_token(self, folder, token, *args):
+        """`oddjob`, with nothing but a token in a file, as in a pipeline."""
+        (folder / "token").write_text(token)
+        person = self.person(folder / "home", browser=False)
+        return person.oddjob(*args, extra={"ODDJOB_TOKEN_FILE": str(folder / "token")})
+
+    def kubectl_oddjob(self, kubeconfig, *args, program=("kubectl", "oddjob")):
+        """With nothing but a kubeconfig."""
+        links = self.folder / "links"
+        if not links.exists():
+            links.mkdir()
+            (links / "kubectl-oddjob").symlink_to(harness.ODDJOB)
+            (links / "kubectl").symlink_to(self.cluster.kubectl_program)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("ODDJOB_")}
+        environment.update(PATH=f"{links}:{os.environ['PATH']}", KUBECONFIG=kubeconfig, HOME=str(self.folder), NO_COLOR="1")
+        return run([*program, *args], environment)
+
+    # ---- what has happened ---------------------------------------------------
+
+    def jobs(self):
+        return {j["metadata"]["uid"]: j for j in self.cluster.get("jobs", "--all-namespaces")["items"]}
+
+    def audit(self):
+        done = self.kubectl_oddjob(self.auditor, "audit", "list", "--limit", "1000000", "-o", "jsonl")
+        assert done.code == 0, done
+        return [json.loads(line) for line in done.out.splitlines()]
+
+    @contextlib.contextmanager
+    def nothing_happens(self):
+        """No Job in the cluster, and nothing in the audit but that somebody was refused."""
+        jobs, before = self.jobs(), self.audit()
+        yield
+        assert self.jobs().keys() == jobs.keys()
+        records = self.audit()
+        assert records[:len(before)] == before
+        assert {r["type"] for r in records[len(before):]} <= REFUSALS, records[len(before):]
