@@ -54,18 +54,21 @@ class Container:
     """One container of a rendered pod: its files, its mounts, its user, nothing of this machine."""
 
     def __init__(self, image, pod, volumes, folder):
+        """volumes: what is in a volume, {name: bytes}, or the folder on the node that it is."""
         (self.spec,) = pod["containers"]
         self.user = pod["securityContext"]["runAsUser"]
         assert self.spec["securityContext"]["readOnlyRootFilesystem"]
         self.volumes = {v["name"]: v for v in pod.get("volumes", [])}
         self.root = image.unpack(folder)
-        self.writable = ["/tmp"]
+        self.writable = {"/tmp": self.root / "tmp"}
         self.mount(volumes)
         for mount in self.spec["volumeMounts"]:
             if not mount.get("readOnly"):
-                self.writable.append(mount["mountPath"])
+                content = volumes(self.volumes[mount["name"]])
+                place = content if isinstance(content, pathlib.Path) else self.place(mount)
+                self.writable[mount["mountPath"]] = place
                 # bubblewrap shows who runs this as the pod's user; a kubelet changes the group (fsGroup).
-                os.chown(self.place(mount), os.getuid(), os.getgid())
+                os.chown(place, os.getuid(), os.getgid())
 
     def place(self, mount):
         return self.root / mount["mountPath"].strip("/")
@@ -73,7 +76,8 @@ class Container:
     def mount(self, volumes):
         for mount in self.spec["volumeMounts"]:
             self.place(mount).mkdir(parents=True, exist_ok=True)
-            for name, data in volumes(self.volumes[mount["name"]]).items():
+            content = volumes(self.volumes[mount["name"]])
+            for name, data in content.items() if isinstance(content, dict) else ():
                 new = self.place(mount) / ("..new-" + name)
                 new.write_bytes(data)
                 new.chmod(0o440)
@@ -83,8 +87,8 @@ class Container:
         argv = ["bwrap", "--die-with-parent", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1",
                 "--uid", str(self.user), "--gid", str(self.user), "--ro-bind", str(self.root), "/",
                 "--proc", "/proc", "--dev", "/dev", "--clearenv"]
-        for path in self.writable:
-            argv += ["--bind", str(self.root / path.strip("/")), path]
+        for path, place in self.writable.items():
+            argv += ["--bind", str(place), path]
         for name, value in environment.items():
             argv += ["--setenv", name, value]
         return argv + ["--", *command]
@@ -96,8 +100,9 @@ class Container:
 class Kubelet:
     """Runs the one pod of a Deployment of a cluster from the image: its mounts, its account, its arguments."""
 
-    def __init__(self, cluster, namespace, deployment, image, folder):
-        self.cluster, self.namespace, self.folder = cluster, namespace, pathlib.Path(folder)
+    def __init__(self, cluster, namespace, deployment, image, folder, claims=None):
+        """claims: the folder of the volumes that outlive a pod; without it they are the pod's."""
+        self.cluster, self.namespace, self.folder, self.claims = cluster, namespace, pathlib.Path(folder), claims
         self.folder.mkdir(parents=True, exist_ok=True)
         pod = cluster.get("deployment", deployment, namespace=namespace)["spec"]["template"]["spec"]
         self.account = pod["serviceAccountName"]
@@ -111,6 +116,10 @@ class Kubelet:
         if "secret" in volume:
             data = self.cluster.get("secret", volume["secret"]["secretName"], namespace=self.namespace)["data"]
             return {k: base64.b64decode(v) for k, v in data.items()}
+        if "persistentVolumeClaim" in volume and self.claims:
+            place = self.claims / volume["persistentVolumeClaim"]["claimName"]
+            place.mkdir(parents=True, exist_ok=True)
+            return place
         return {}
 
     def service_account(self):
@@ -128,9 +137,9 @@ class Kubelet:
         host, port = re.fullmatch(r"https://(.+):(\d+)/?", config["server"]).groups()
         return {"KUBERNETES_SERVICE_HOST": host.strip("[]"), "KUBERNETES_SERVICE_PORT": port}
 
-    def start(self):
+    def start(self, port=0):
         environment = self.service_account()
-        environment["ODDJOBD_LISTEN_PORT"] = "0"  # this machine's ports are not the pod's alone
+        environment["ODDJOBD_LISTEN_PORT"] = str(port)  # this machine's ports are not the pod's alone
         command = [*self.container.spec["command"], *self.container.spec["args"], "--ready-file", "/tmp/ready"]
         began = time.monotonic()
         self.process = harness.Process(self.container.argv(command, environment), self.folder / "server.log",

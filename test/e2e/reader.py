@@ -1,4 +1,4 @@
-"""Somebody who follows a page of docs/ command by command, on a real control plane."""
+"""Somebody who follows a page of docs/ step by step, on a real control plane."""
 
 import os
 import re
@@ -8,38 +8,41 @@ import harness
 from harness import ROOT, run
 from installed import Image, Kubelet
 
-SECTION = re.compile(r"(?m)^## (.+)$")
 
-
-def commands():
-    """[(section, command)] of the page's console blocks."""
-    parts = SECTION.split((ROOT / "docs" / "install.md").read_text())
-    for title, body in zip(parts[1::2], parts[2::2]):
-        for block in re.findall(r"(?s)```console\n(.*?)```", body):
+def steps(page):
+    """[(section, kind, content)] of everything in the page's fences: each command of a console block, and each file,
+    whose block is of YAML and begins with its name. No other fence is allowed, so that none is left out."""
+    found = []
+    for section in re.split(r"(?m)^## ", (ROOT / "docs" / page).read_text()):
+        title = section.split("\n", 1)[0]
+        for language, block in re.findall(r"(?sm)^```(.*?)\n(.*?)^```$", section):
+            if language == "yaml":
+                found.append((title, "file", block))
+                continue
+            assert language == "console", f"{title}: {block!r} would not be tried"
             for line in block.splitlines():
                 assert line.startswith("$ "), f"{title}: {line!r} is no command"
-                yield title, line.removeprefix("$ ")
+                found.append((title, "command", line.removeprefix("$ ")))
+    return found
 
 
 class Reader:
-    """Somebody in the folder of a clone, with helm, kubectl and oddjob on the PATH."""
+    """Somebody in the folder of a clone, with helm and kubectl on the PATH."""
 
-    def __init__(self, cluster, folder, image=None):
-        self.cluster, self.folder, self.image = cluster, folder, image
+    def __init__(self, cluster, folder, image=None, stands_for=None):
+        """stands_for: what a page says, and what there is here instead of it."""
+        self.cluster, self.folder, self.image, self.stands_for = cluster, folder, image, stands_for or {}
         self.kubelet, self.starts = None, 0
-        bin_folder, own_bin = folder / "bin", folder / ".local" / "bin"
+        bin_folder = folder / "bin"
         bin_folder.mkdir(parents=True)
-        own_bin.mkdir(parents=True)
         (bin_folder / "helm").write_text(f'#!/bin/sh\nexec "{ROOT / "script" / "helm"}" "$@"\n')
         (bin_folder / "helm").chmod(0o755)
-        (bin_folder / "oddjob").symlink_to(harness.BIN / "oddjob")
         (bin_folder / "kubectl").symlink_to(cluster.kubectl_program)
         for name in ("deploy", "docs", "script"):
             (folder / name).symlink_to(ROOT / name)
-        self.environment = dict(os.environ, PATH=f"{bin_folder}:{own_bin}:{os.environ['PATH']}", KUBECONFIG=cluster.kubeconfig,
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith("ODDJOB_")}
+        self.environment.update(PATH=f"{bin_folder}:{folder}/.local/bin:{os.environ['PATH']}", KUBECONFIG=cluster.kubeconfig,
                                 HOME=str(folder), NO_COLOR="1", **self.keep_caches())
-        for name in ("ODDJOB_SERVER", "ODDJOB_TOKEN", "ODDJOB_CONFIG"):
-            self.environment.pop(name, None)
 
     @staticmethod
     def keep_caches():
@@ -52,10 +55,15 @@ class Reader:
         return done.out
 
     def be_the_node(self):
+        """The one pod of the Deployment, as it is now; the one before it has ended."""
+        port = 0
         if self.kubelet:
-            self.kubelet.stop()
+            port = self.kubelet.port
+            assert self.kubelet.terminate() == 0, self.kubelet.log()[-4000:]
         self.starts += 1
-        self.kubelet = Kubelet(self.cluster, "oddjob", "oddjob", self.image, self.folder / f"kubelet-{self.starts}").start()
+        self.kubelet = Kubelet(self.cluster, "oddjob", "oddjob", self.image, self.folder / f"kubelet-{self.starts}",
+                               claims=self.folder / "claims")
+        self.kubelet.start(port)
         # What the endpoints of a pod on a node would say.
         self.cluster.apply(
             {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
@@ -64,19 +72,32 @@ class Reader:
              "endpoints": [{"addresses": [kubernetes.machine_address()], "conditions": {"ready": True}}]},
             namespace="oddjob")
 
-    def follow(self, command):
-        if command == "script/image":
+    def follow(self, kind, content):
+        for said, here in self.stands_for.items():
+            content = content.replace(said, here)
+        if kind == "file":
+            name = re.match(r"# (\S+\.yaml)\n", content)
+            assert name, f"a file without a name: {content!r}"
+            (self.folder / name[1]).write_text(content)
+        elif content == "script/image":
             self.image = Image(self.folder / "build" / "image")
-        elif command.startswith("skopeo copy "):
-            assert self.folder.joinpath(command.split()[2].removeprefix("oci:"), "index.json").exists()
-        elif " rollout status " in command:
+            built = self.folder / "build" / "container" / "bin"
+            built.mkdir(parents=True)
+            (built / "oddjob").symlink_to(harness.ODDJOB)
+        elif content.startswith("skopeo copy "):
+            assert self.folder.joinpath(content.split()[2].removeprefix("oci:"), "index.json").exists()
+        elif content.startswith("kubectl -n oddjob rollout status "):
             self.be_the_node()
-        elif " port-forward " in command:
+        elif content.startswith("helm uninstall "):
+            self.shell(content)
+            assert self.kubelet.terminate() == 0, self.kubelet.log()[-4000:]
+            self.kubelet = None
+        elif " port-forward " in content:
             assert self.kubelet, "nothing to forward to"
         else:
             if self.kubelet:
-                command = command.replace("localhost:8443", f"localhost:{self.kubelet.port}")
-            return self.shell(command)
+                content = content.replace("localhost:8443", f"localhost:{self.kubelet.port}")
+            return self.shell(content)
         return ""
 
     def stop(self):
