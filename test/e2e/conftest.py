@@ -28,13 +28,12 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Without a real Kubernetes, the tests that ask for one are not run; the report says of which they are."""
-    if os.environ.get("ODDJOB_TEST_WITHOUT_REAL"):
-        config.hook.pytest_deselected(items=[i for i in items if is_real(i)])
-        items[:] = [i for i in items if not is_real(i)]
-    for item in items:
-        if is_real(item):
-            item.user_properties.append(("cluster", "real"))
+    """$ODDJOB_TEST_CLUSTERS selects the tests that need a real Kubernetes ("real") or the others ("dev")."""
+    clusters = os.environ.get("ODDJOB_TEST_CLUSTERS")
+    if clusters:
+        left_out = [i for i in items if is_real(i) != (clusters == "real")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [i for i in items if is_real(i) == (clusters == "real")]
 
 
 @pytest.fixture(scope="session")
