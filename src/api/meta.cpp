@@ -37,6 +37,11 @@ net::Task<Answer> get_login(Exchange& x) {
   for (const auto& l : x.services.auth.logins()) {
     json::object o{{"issuer", l.issuer}, {"clientId", l.client_id}, {"scopes", strings(l.scopes)}};
     if (!l.ca_pem.empty()) o["caPem"] = l.ca_pem;
+    if (!l.client_secret.empty()) o["clientSecret"] = l.client_secret;
+    if (!l.parameters.empty()) {
+      json::object& parameters = o["parameters"].emplace_object();
+      for (const auto& [name, value] : l.parameters) parameters[name] = value;
+    }
     issuers.emplace_back(std::move(o));
   }
   json::object body{{"issuers", std::move(issuers)}};

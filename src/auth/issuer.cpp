@@ -4,6 +4,7 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <map>
 
@@ -125,6 +126,24 @@ Result<Duration> duration_of(const json::value& v, std::string_view key, Duratio
   return *d;
 }
 
+// What `oddjob login` adds to the authorization request; what protects it is not theirs to say.
+Result<std::map<std::string, std::string>> parameters_of(const json::value& v) {
+  if (!v.is_object() || v.get_object().size() > kMaxList)
+    return bad(fmt::format("loginParameters: a mapping of at most {} names to texts", kMaxList));
+  static constexpr std::array kOurs{
+      "response_type", "response_mode",  "client_id",           "client_secret", "redirect_uri", "scope", "state",
+      "nonce",         "code_challenge", "code_challenge_method", "request",     "request_uri"};
+  std::map<std::string, std::string> out;
+  for (const auto& [key, value] : v.get_object()) {
+    const std::string name(key);
+    if (name.empty() || std::ranges::find(kOurs, name) != kOurs.end())
+      return bad(fmt::format("loginParameters: other parameters than those of `oddjob login` itself, got '{}'",
+                             printable(name, 60)));
+    OJ_TRY(out[name], text_of(value, "loginParameters." + name, true));
+  }
+  return out;
+}
+
 Result<> check_url(const std::string& url) {
   const auto parsed = net::parse_url(url);
   if (!parsed || parsed->scheme != "https" || !parsed->query.empty() || url.find('#') != std::string::npos ||
@@ -188,7 +207,13 @@ const std::map<std::string_view, Setter>& setters() {
        }},
       {"caFile", text(&Issuer::ca_file, "caFile")},
       {"clientId", text(&Issuer::client_id, "clientId")},
+      {"clientSecret", text(&Issuer::client_secret, "clientSecret")},
       {"scopes", texts(&Issuer::scopes, "scopes")},
+      {"loginParameters",
+       [](Issuer& i, const json::value& v) -> Result<> {
+         OJ_TRY(i.login_parameters, parameters_of(v));
+         return {};
+       }},
       {"clockSkew",
        [](Issuer& i, const json::value& v) -> Result<> {
          OJ_TRY(i.clock_skew, duration_of(v, "clockSkew", Duration::zero(), std::chrono::minutes(5)));
@@ -225,7 +250,8 @@ Result<Issuer> issuer_of(const json::value& v) {
     return bad("audiences: without one, tokens that the issuer made for other programs would do here");
   if (!out.workloads.empty()) {
     for (const std::string_view key :
-         {"usernameClaim", "usernamePrefix", "groupsClaim", "groupsPrefix", "clientId"})
+         {"usernameClaim", "usernamePrefix", "groupsClaim", "groupsPrefix", "clientId", "clientSecret",
+          "loginParameters"})
       if (v.get_object().contains(key))
         return bad(
             fmt::format("workloads or {}, not both: machines and people are two entries, with "
@@ -236,6 +262,7 @@ Result<Issuer> issuer_of(const json::value& v) {
   }
   if (out.algorithms.empty()) out.algorithms = signing_algorithms();
   if (out.scopes.empty()) out.scopes = {"openid", "email", "profile", "offline_access"};
+  if (out.client_id.empty() && !out.client_secret.empty()) return bad("clientSecret: with a clientId");
   if (std::ranges::find(out.scopes, "openid") == out.scopes.end()) return bad("scopes: with openid");
   return out;
 }

@@ -2,6 +2,7 @@
 // (`auth.oidc`, docs/identity.md). Values and their reading; no I/O.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,10 @@ struct Issuer {
   std::string ca_file, ca_pem;              // pem: read by who wires the server; empty: the system's
   std::string client_id;                    // for `oddjob login`; empty: nobody logs in here
   std::vector<std::string> scopes;
+  // Of a native client whose provider asks for one all the same: everybody who logs in is given it
+  // (RFC 8252, 8.5), so it proves nothing and is no secret.
+  std::string client_secret;
+  std::map<std::string, std::string> login_parameters;  // more for the provider's login page
   Duration clock_skew = std::chrono::seconds(30);
   Duration keys_max_age = std::chrono::hours(1);  // how long keys hold while the issuer is down
   friend bool operator==(const Issuer&, const Issuer&) = default;

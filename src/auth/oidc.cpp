@@ -85,7 +85,8 @@ std::vector<LoginIssuer> Oidc::logins() const {
   std::vector<LoginIssuer> out;
   for (const auto& e : impl_->entries)
     if (!e.issuer.client_id.empty())
-      out.push_back({e.issuer.url, e.issuer.client_id, e.issuer.scopes, e.issuer.ca_pem});
+      out.push_back({e.issuer.url, e.issuer.client_id, e.issuer.scopes, e.issuer.ca_pem,
+                     e.issuer.client_secret, e.issuer.login_parameters});
   return out;
 }
 

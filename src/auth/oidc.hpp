@@ -2,6 +2,7 @@
 // signature, the claims.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,8 @@ struct LoginIssuer {
   std::string issuer, client_id;
   std::vector<std::string> scopes;
   std::string ca_pem;
+  std::string client_secret;  // empty: none; see Issuer
+  std::map<std::string, std::string> parameters;
 };
 
 // Loop thread only.

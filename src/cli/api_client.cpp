@@ -159,7 +159,7 @@ Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settin
   const auto path = session_path(environment, settings.server);
   std::optional<LoginSession> session;
   if (token.empty()) {
-    OJ_TRY(session, load_session(path));
+    OJ_TRY(session, load_session(path, environment));
     if (session && session->server != settings.server) session.reset();
     if (!session)
       return fail(Errc::unauthenticated, "cli.no_token", fmt::format("no token for {}", settings.server),
@@ -174,6 +174,7 @@ Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settin
   std::unique_ptr<ApiClient> made(
       new ApiClient(loop, settings.server, "Bearer " + token, std::move(options)));
   made->trace_ = trace_of(environment);
+  if (session) made->environment_ = environment;
   made->session_ = std::move(session);
   made->session_path_ = path;
   return made;
@@ -181,7 +182,7 @@ Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settin
 
 net::Task<Result<>> ApiClient::renew() {
   if (!session_ || !needs_renewal(*session_, system_clock().now())) co_return Result<>{};
-  OJ_CO_TRY(session_, co_await renewed(loop_, session_path_, *session_));
+  OJ_CO_TRY(session_, co_await renewed(loop_, session_path_, *session_, environment_));
   authorization_ = "Bearer " + session_->id_token;
   co_return Result<>{};
 }

@@ -6,6 +6,7 @@
 
 #include "cli/command.hpp"
 #include "cli/login/flows.hpp"
+#include "cli/login/keyring.hpp"
 #include "cli/login/provider.hpp"
 #include "cli/login/session.hpp"
 #include "core/text.hpp"
@@ -18,7 +19,7 @@ constexpr std::size_t kMaxAnswer = 4U << 20U;
 struct LoginFlags {
   bool device = false, browser = false;
   int port = 0;
-  std::string issuer, timeout = "5m";
+  std::string issuer, timeout = "5m", credential_helper;
 };
 
 // A token of the company must not follow what somebody on the way answers.
@@ -46,6 +47,10 @@ net::Task<Result<std::vector<LoginIssuer>>> issuers_of(net::HttpClient& http, co
       l.issuer = get_string(item, {"issuer"});
       l.client_id = get_string(item, {"clientId"});
       l.ca_pem = get_string(item, {"caPem"});
+      l.client_secret = get_string(item, {"clientSecret"});
+      if (const auto* parameters = find_object(item, {"parameters"}))
+        for (const auto& [name, value] : *parameters)
+          if (value.is_string()) l.parameters.emplace(name, sv(value.get_string()));
       if (const auto* scopes = find_array(item, {"scopes"}))
         for (const auto& s : *scopes)
           if (s.is_string()) l.scopes.emplace_back(sv(s.get_string()));
@@ -97,6 +102,7 @@ net::Task<Result<int>> login(net::Loop& loop, Invocation& i, Settings settings, 
   LoginOptions options;
   options.port = flags.port;
   OJ_CO_TRY(options.timeout, parse_duration(flags.timeout));
+  if (!flags.credential_helper.empty()) OJ_CO_CHECK(Keyring::named(flags.credential_helper, i.environment));
   options.say = [](const std::string& text) { write_err(text); };
   const bool browser = has_browser(i.environment);
   if (browser) options.open = [&i](const std::string& url) { (void)open_browser(i.environment, url); };
@@ -114,13 +120,15 @@ net::Task<Result<int>> login(net::Loop& loop, Invocation& i, Settings settings, 
                        issuer.client_id,
                        issuer.scopes,
                        issuer.ca_pem,
+                       issuer.client_secret,
                        std::move(tokens->id_token),
                        std::move(tokens->refresh_token),
-                       tokens->expires};
+                       tokens->expires,
+                       flags.credential_helper};
   const auto path = session_path(i.environment, settings.server);
   OJ_CO_TRY(const auto lock,
             SessionLock::take(path, std::chrono::steady_clock::now() + std::chrono::seconds(40)));
-  OJ_CO_CHECK(save_session(path, session));
+  OJ_CO_CHECK(save_session(path, session, i.environment));
   if (i.format() == Format::json || i.format() == Format::yaml)
     print_value(me, i.format());
   else
@@ -137,15 +145,16 @@ net::Task<Result<int>> logout(net::Loop& loop, Invocation& i, Settings settings)
   const auto path = session_path(i.environment, settings.server);
   OJ_CO_TRY(const auto lock,
             SessionLock::take(path, std::chrono::steady_clock::now() + std::chrono::seconds(40)));
-  const auto session = load_session(path);
-  OJ_CO_TRY(const bool was, remove_session(path));
+  const auto session = load_session(path, i.environment);
+  OJ_CO_TRY(const bool was, remove_session(path, i.environment));
   if (!was) {
     write_out(fmt::format("There is no session with {}\n", settings.server));
     co_return 0;
   }
   // Gone here whatever happens there.
   if (session && *session && !(*session)->refresh_token.empty()) {
-    LoginIssuer issuer{(*session)->issuer, (*session)->client_id, (*session)->ca_pem, (*session)->scopes};
+    LoginIssuer issuer{(*session)->issuer, (*session)->client_id, (*session)->ca_pem, (*session)->scopes,
+                       (*session)->client_secret, {}};
     auto provider = co_await Provider::find(loop, std::move(issuer));
     Result<> revoked = provider ? Result<>{} : Result<>(std::unexpected(provider.error()));
     if (provider) revoked = co_await (*provider)->revoke((*session)->refresh_token);
@@ -183,6 +192,11 @@ void add_login(CLI::App& app, Invocation& invocation) {
       ->add_option("--port", flags->port,
                    "Port of the redirect on 127.0.0.1, where the provider wants a fixed one")
       ->check(CLI::Range(1, 65535));
+  command
+      ->add_option("--credential-helper", flags->credential_helper,
+                   "Keep the tokens in a keyring, by the program docker-credential-NAME (secretservice, pass, …)")
+      ->envname("ODDJOB_CREDENTIAL_HELPER")
+      ->type_name("NAME");
   command->add_option("--timeout", flags->timeout, "How long to wait for the browser (5m)");
   command->callback([&invocation, flags] {
     invocation.action = [flags](Invocation& i) {

@@ -44,6 +44,11 @@ Error refusal(const net::HttpResponse& answer, std::string code) {
           "run `oddjob login` again", 0};
 }
 
+// RFC 6749, 2.3.1: each encoded as in a form, before it is Basic.
+std::string basic_credentials(std::string_view id, std::string_view secret) {
+  return "Basic " + base64_encode(net::percent_encode(id) + ":" + net::percent_encode(secret));
+}
+
 std::string_view error_of(const json::value& v) { return get_string(v, {"error"}); }
 
 }  // namespace
@@ -95,6 +100,10 @@ net::Task<Result<std::unique_ptr<Provider>>> Provider::find(net::Loop& loop, Log
   p->device_ = get_string(v, {"device_authorization_endpoint"});
   if (const auto url_of = get_string(v, {"revocation_endpoint"}); is_https(url_of)) p->revocation_ = url_of;
   p->answers_say_issuer_ = get_bool(v, {"authorization_response_iss_parameter_supported"});
+  // Basic is what a provider takes that says nothing (OpenID Connect Discovery 3).
+  if (const auto* methods = find_array(v, {"token_endpoint_auth_methods_supported"}))
+    p->secret_in_form_ =
+        std::ranges::find(*methods, json::value("client_secret_basic")) == methods->end();
   if (const auto* scopes = find_array(v, {"scopes_supported"}))
     for (const auto& s : *scopes)
       if (s.is_string()) p->scopes_supported_.emplace_back(sv(s.get_string()));
@@ -124,17 +133,22 @@ std::string Provider::authorization_url(std::string_view redirect_uri, std::stri
   q.add("nonce", std::string(nonce));
   q.add("code_challenge", std::string(challenge));
   q.add("code_challenge_method", "S256");
+  for (const auto& [name, value] : issuer_.parameters)
+    if (!q.has(name)) q.add(name, value);
   // A refresh token is only given with the user's consent (OpenID Connect Core 11).
-  if (scope().find("offline_access") != std::string::npos) q.add("prompt", "consent");
+  if (scope().find("offline_access") != std::string::npos && !q.has("prompt")) q.add("prompt", "consent");
   return authorize_ + (authorize_.find('?') == std::string::npos ? "?" : "&") + q.encode();
 }
 
 net::Task<Result<net::HttpResponse>> Provider::post(std::string url, net::Query form) {
   form.add("client_id", issuer_.client_id);
+  if (secret_in_form_ && !issuer_.client_secret.empty()) form.add("client_secret", issuer_.client_secret);
   net::HttpRequest request;
   request.method = "POST";
   request.url = std::move(url);
   request.headers.set("Content-Type", "application/x-www-form-urlencoded");
+  if (!issuer_.client_secret.empty() && !secret_in_form_)
+    request.headers.set("Authorization", basic_credentials(issuer_.client_id, issuer_.client_secret));
   request.headers.set("Accept", "application/json");
   request.body = form.encode();
   request.max_body = kMaxAnswer;

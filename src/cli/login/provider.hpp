@@ -4,6 +4,7 @@
 // Loop thread only. No error holds a token or a code.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,6 +23,8 @@ namespace oddjob::cli {
 struct LoginIssuer {
   std::string issuer, client_id, ca_pem;
   std::vector<std::string> scopes;
+  std::string client_secret;  // empty: a public client
+  std::map<std::string, std::string> parameters;  // more of the authorization request
 };
 
 struct Tokens {
@@ -73,6 +76,7 @@ class Provider {
   std::string authorize_, token_, device_, revocation_;
   std::vector<std::string> scopes_supported_;  // empty: not said
   bool answers_say_issuer_ = false;
+  bool secret_in_form_ = false;  // the provider wants it there, and not as HTTP Basic
 };
 
 }  // namespace oddjob::cli

@@ -20,9 +20,10 @@ std::unexpected<Error> expired(const LoginSession& s) {
 
 bool needs_renewal(const LoginSession& session, Time now) { return session.expires - kBefore <= now; }
 
-net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, LoginSession session) {
+net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, LoginSession session,
+                                        Environment environment) {
   OJ_CO_TRY(const auto lock, SessionLock::take(path, std::chrono::steady_clock::now() + kLockWait));
-  OJ_CO_TRY(auto stored, load_session(path));
+  OJ_CO_TRY(auto stored, load_session(path, environment));
   if (!stored) co_return expired(session);
   if (!needs_renewal(*stored, system_clock().now())) co_return std::move(*stored);
   session = std::move(*stored);
@@ -31,7 +32,8 @@ net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, Login
     if (holds) co_return session;
     co_return expired(session);
   }
-  LoginIssuer issuer{session.issuer, session.client_id, session.ca_pem, session.scopes};
+  LoginIssuer issuer{session.issuer, session.client_id, session.ca_pem, session.scopes,
+                     session.client_secret, {}};
   auto provider = co_await Provider::find(loop, std::move(issuer));
   Result<Tokens> tokens =
       provider ? Result<Tokens>(Tokens{}) : Result<Tokens>(std::unexpected(provider.error()));
@@ -43,7 +45,7 @@ net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, Login
   session.id_token = std::move(tokens->id_token);
   session.refresh_token = std::move(tokens->refresh_token);
   session.expires = tokens->expires;
-  OJ_CO_CHECK(save_session(path, session));
+  OJ_CO_CHECK(save_session(path, session, environment));
   co_return session;
 }
 

@@ -14,7 +14,8 @@ bool needs_renewal(const LoginSession& session, Time now);
 
 // The session as it is after a renewal, by this process or by another one that
 // was quicker; itself where the provider is away and it still holds. Errors:
-// "cli.session_expired", "cli.session_busy", those of Provider.
-net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, LoginSession session);
+// "cli.session_expired", "cli.session_busy", those of Provider and Keyring.
+net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, LoginSession session,
+                                        Environment environment);
 
 }  // namespace oddjob::cli

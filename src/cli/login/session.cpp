@@ -11,6 +11,7 @@
 #include <system_error>
 #include <thread>
 
+#include "cli/login/keyring.hpp"
 #include "core/digest.hpp"
 #include "core/json.hpp"
 #include "fs/files.hpp"
@@ -50,15 +51,13 @@ Result<bool> check_private(const std::string& path) {
   return true;
 }
 
-}  // namespace
-
-std::string session_path(const Environment& environment, std::string_view server) {
-  auto base = variable(environment, "XDG_STATE_HOME");
-  if (!base.starts_with('/')) base = variable(environment, "HOME") + "/.local/state";
-  return fmt::format("{}/oddjob/sessions/{}.json", base, sha256_hex(server).substr(0, 32));
+void take_tokens(LoginSession& s, const json::value& v) {
+  s.id_token = get_string(v, {"idToken"});
+  s.refresh_token = get_string(v, {"refreshToken"});
 }
 
-Result<std::optional<LoginSession>> load_session(const std::string& path) {
+// As the file has it: without tokens where a keyring has them.
+Result<std::optional<LoginSession>> read_file(const std::string& path) {
   OJ_TRY(const bool there, check_private(path));
   if (!there) return std::nullopt;
   OJ_TRY(const auto text, fs::read_file(path, kMaxSession, "cli.session_malformed"));
@@ -69,39 +68,86 @@ Result<std::optional<LoginSession>> load_session(const std::string& path) {
                               {&s.issuer, "issuer"},
                               {&s.client_id, "clientId"},
                               {&s.ca_pem, "caPem"},
-                              {&s.id_token, "idToken"},
-                              {&s.refresh_token, "refreshToken"}})
+                              {&s.client_secret, "clientSecret"},
+                              {&s.credential_helper, "credentialHelper"}})
       *field = get_string(*v, {key});
+    take_tokens(s, *v);
     if (const auto* scopes = find_array(*v, {"scopes"}))
       for (const auto& scope : *scopes)
         if (scope.is_string()) s.scopes.emplace_back(sv(scope.get_string()));
   }
   const auto expires = v ? parse_time(get_string(*v, {"expires"})) : Result<Time>(Time{});
-  if (!v || !expires || s.server.empty() || s.issuer.empty() || s.client_id.empty() || s.id_token.empty())
+  if (!v || !expires || s.server.empty() || s.issuer.empty() || s.client_id.empty() ||
+      (s.id_token.empty() && s.credential_helper.empty()))
     return fail(Errc::failed_precondition, "cli.session_malformed",
                 fmt::format("the session in {} cannot be read", path), "run `oddjob login`");
   s.expires = *expires;
   return s;
 }
 
-Result<> save_session(const std::string& path, const LoginSession& s) {
-  OJ_CHECK(make_folder(path));
-  const json::object v{{"server", s.server},
-                       {"issuer", s.issuer},
-                       {"clientId", s.client_id},
-                       {"scopes", json::array(s.scopes.begin(), s.scopes.end())},
-                       {"caPem", s.ca_pem},
-                       {"idToken", s.id_token},
-                       {"refreshToken", s.refresh_token},
-                       {"expires", format_time(s.expires)}};
-  return fs::write_private_file(path, pretty_json(v));
+// Takes it out of the keyring, where it is in one.
+Result<> forget(const LoginSession& s, const Environment& environment) {
+  if (s.credential_helper.empty()) return {};
+  OJ_TRY(const auto keyring, Keyring::named(s.credential_helper, environment));
+  return keyring.erase(s.server);
 }
 
-Result<bool> remove_session(const std::string& path) {
-  if (::unlink(path.c_str()) == 0) return true;
-  if (errno == ENOENT) return false;
-  return fail(Errc::unavailable, "file.unwritable",
-              fmt::format("cannot delete {}: {}", path, std::generic_category().message(errno)));
+}  // namespace
+
+std::string session_path(const Environment& environment, std::string_view server) {
+  auto base = variable(environment, "XDG_STATE_HOME");
+  if (!base.starts_with('/')) base = variable(environment, "HOME") + "/.local/state";
+  return fmt::format("{}/oddjob/sessions/{}.json", base, sha256_hex(server).substr(0, 32));
+}
+
+Result<std::optional<LoginSession>> load_session(const std::string& path, const Environment& environment) {
+  OJ_TRY(auto found, read_file(path));
+  if (!found || found->credential_helper.empty()) return found;
+  OJ_TRY(const auto keyring, Keyring::named(found->credential_helper, environment));
+  OJ_TRY(const auto secret, keyring.get(found->server));
+  const auto v = secret ? parse_json(*secret, "the keyring's answer", kMaxSession) : Result<json::value>(nullptr);
+  if (v) take_tokens(*found, *v);
+  if (found->id_token.empty())
+    return fail(Errc::unauthenticated, "cli.session_lost",
+                fmt::format("the keyring of docker-credential-{} has no session with {}",
+                            found->credential_helper, found->server),
+                "run `oddjob login`");
+  return found;
+}
+
+Result<> save_session(const std::string& path, const LoginSession& s, const Environment& environment) {
+  OJ_CHECK(make_folder(path));
+  const auto before = read_file(path);
+  json::object tokens{{"idToken", s.id_token}, {"refreshToken", s.refresh_token}};
+  json::object v{{"server", s.server},
+                 {"issuer", s.issuer},
+                 {"clientId", s.client_id},
+                 {"scopes", json::array(s.scopes.begin(), s.scopes.end())},
+                 {"caPem", s.ca_pem},
+                 {"clientSecret", s.client_secret},
+                 {"expires", format_time(s.expires)}};
+  if (s.credential_helper.empty()) {
+    v.insert(tokens.begin(), tokens.end());
+  } else {
+    OJ_TRY(const auto keyring, Keyring::named(s.credential_helper, environment));
+    OJ_CHECK(keyring.store(s.server, json::serialize(tokens)));
+    v["credentialHelper"] = s.credential_helper;
+  }
+  OJ_CHECK(fs::write_private_file(path, pretty_json(v)));
+  if (before && *before && (*before)->credential_helper != s.credential_helper)
+    return forget(**before, environment);
+  return {};
+}
+
+Result<bool> remove_session(const std::string& path, const Environment& environment) {
+  const auto session = read_file(path);
+  if (::unlink(path.c_str()) != 0) {
+    if (errno == ENOENT) return false;
+    return fail(Errc::unavailable, "file.unwritable",
+                fmt::format("cannot delete {}: {}", path, std::generic_category().message(errno)));
+  }
+  if (session && *session) OJ_CHECK(forget(**session, environment));
+  return true;
 }
 
 Result<SessionLock> SessionLock::take(const std::string& path,

@@ -52,7 +52,10 @@ json::object issuers_schema() {
        {"signingAlgs", described(std::move(algorithms), "signatures that are accepted")},
        {"caFile", described(text_schema(), "PEM file of the authorities that sign the issuer's certificate")},
        {"clientId", described(text_schema(), "the client of `oddjob login`")},
+       {"clientSecret", described(text_schema(), "of a native client; given to all who log in, so no secret")},
        {"scopes", described(words_schema(), "what `oddjob login` asks for")},
+       {"loginParameters", described(json::object{{"type", "object"}, {"additionalProperties", text_schema()}},
+                                     "more for the authorization request, such as access_type: offline")},
        {"clockSkew", described(duration_schema(), "between the clocks, at most 5m")},
        {"keysMaxAge", described(duration_schema(), "how long keys hold while the issuer is down")}},
       json::array{"issuer", "audiences"});

@@ -25,6 +25,7 @@ LoginSession session() {
   s.issuer = "https://id.example.com";
   s.client_id = "oddjob-cli";
   s.scopes = {"openid", "groups"};
+  s.client_secret = "of-a-native-client";
   s.ca_pem = "-----BEGIN CERTIFICATE-----\n";
   s.id_token = "header.claims.signature";
   s.refresh_token = "again-and-again";
@@ -58,13 +59,13 @@ TEST(LoginSession, OneAServerBelowTheUsersOwnState) {
 TEST(LoginSession, WhatIsKeptIsReadBackAndIsItsUsersAlone) {
   const testing::Folder folder;
   const auto path = folder.path() / "oddjob" / "sessions" / "x.json";
-  const auto none = load_session(path.string());
+  const auto none = load_session(path.string(), {});
   ASSERT_TRUE(none) << none.error().message;
   EXPECT_FALSE(*none);
-  ASSERT_TRUE(save_session(path.string(), session()));
+  ASSERT_TRUE(save_session(path.string(), session(), {}));
   EXPECT_EQ(mode_of(path), 0600U);
   EXPECT_EQ(mode_of(path.parent_path()), 0700U);
-  const auto read = load_session(path.string());
+  const auto read = load_session(path.string(), {});
   ASSERT_TRUE(read) << read.error().message;
   ASSERT_TRUE(*read);
   const LoginSession expected = session();
@@ -74,32 +75,33 @@ TEST(LoginSession, WhatIsKeptIsReadBackAndIsItsUsersAlone) {
   EXPECT_EQ(got.client_id, expected.client_id);
   EXPECT_EQ(got.scopes, expected.scopes);
   EXPECT_EQ(got.ca_pem, expected.ca_pem);
+  EXPECT_EQ(got.client_secret, expected.client_secret);
   EXPECT_EQ(got.id_token, expected.id_token);
   EXPECT_EQ(got.refresh_token, expected.refresh_token);
   EXPECT_EQ(got.expires, expected.expires);
-  EXPECT_EQ(remove_session(path.string()).value_or(false), true);
-  EXPECT_EQ(remove_session(path.string()).value_or(true), false);
+  EXPECT_EQ(remove_session(path.string(), {}).value_or(false), true);
+  EXPECT_EQ(remove_session(path.string(), {}).value_or(true), false);
 }
 
 TEST(LoginSession, OneThatOthersCouldReadOrChangeIsNotUsed) {
   const testing::Folder folder;
   const auto path = folder.path() / "x.json";
-  ASSERT_TRUE(save_session(path.string(), session()));
+  ASSERT_TRUE(save_session(path.string(), session(), {}));
   for (const unsigned mode : {0640U, 0604U, 0620U, 0666U}) {
     ASSERT_EQ(::chmod(path.c_str(), mode), 0);
-    const auto read = load_session(path.string());
+    const auto read = load_session(path.string(), {});
     ASSERT_FALSE(read) << mode;
     EXPECT_EQ(read.error().code, "cli.session_unsafe");
     EXPECT_NE(read.error().message.find(path.string()), std::string::npos);
   }
   ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
   stdfs::create_symlink(path, folder.path() / "link.json");
-  const auto linked = load_session((folder.path() / "link.json").string());
+  const auto linked = load_session((folder.path() / "link.json").string(), {});
   ASSERT_FALSE(linked);
   EXPECT_EQ(linked.error().code, "cli.session_unsafe");
   if (::geteuid() == 0) {
     ASSERT_EQ(::chown(path.c_str(), 65534, 65534), 0);
-    const auto of_others = load_session(path.string());
+    const auto of_others = load_session(path.string(), {});
     ASSERT_FALSE(of_others);
     EXPECT_EQ(of_others.error().code, "cli.session_unsafe");
   }
@@ -115,7 +117,7 @@ TEST(LoginSession, OneThatIsDamagedSaysWhatToDoAndNoToken) {
         R"({"server": "s", "issuer": 7, "clientId": "c", "idToken": "secret-token", "expires": "2026-01-01T00:00:00Z"})"}) {
     SCOPED_TRACE(text);
     write(path, text, 0600);
-    const auto read = load_session(path.string());
+    const auto read = load_session(path.string(), {});
     ASSERT_FALSE(read);
     EXPECT_EQ(read.error().code, "cli.session_malformed");
     EXPECT_EQ(read.error().message.find("secret-token"), std::string::npos);
@@ -149,7 +151,7 @@ std::string id_token(const json::object& claims) {
 }
 
 TEST(IdToken, IsKeptOnlyIfItIsOfThisIssuerForThisClientAndThisLogin) {
-  const LoginIssuer issuer{"https://id.example.com", "oddjob-cli", {}, {}};
+  const LoginIssuer issuer{"https://id.example.com", "oddjob-cli", {}, {}, {}, {}};
   const json::object good{
       {"iss", "https://id.example.com"}, {"aud", "oddjob-cli"}, {"nonce", "n-1"}, {"exp", 1'800'000'000}};
   const auto with = [&](std::string_view name, json::value value) {
