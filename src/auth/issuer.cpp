@@ -131,14 +131,16 @@ Result<std::map<std::string, std::string>> parameters_of(const json::value& v) {
   if (!v.is_object() || v.get_object().size() > kMaxList)
     return bad(fmt::format("loginParameters: a mapping of at most {} names to texts", kMaxList));
   static constexpr std::array kOurs{
-      "response_type", "response_mode",  "client_id",           "client_secret", "redirect_uri", "scope", "state",
-      "nonce",         "code_challenge", "code_challenge_method", "request",     "request_uri"};
+      "response_type", "response_mode", "client_id", "client_secret",  "redirect_uri",
+      "scope",         "state",         "nonce",     "code_challenge", "code_challenge_method",
+      "request",       "request_uri"};
   std::map<std::string, std::string> out;
   for (const auto& [key, value] : v.get_object()) {
     const std::string name(key);
     if (name.empty() || std::ranges::find(kOurs, name) != kOurs.end())
-      return bad(fmt::format("loginParameters: other parameters than those of `oddjob login` itself, got '{}'",
-                             printable(name, 60)));
+      return bad(
+          fmt::format("loginParameters: other parameters than those of `oddjob login` itself, got '{}'",
+                      printable(name, 60)));
     OJ_TRY(out[name], text_of(value, "loginParameters." + name, true));
   }
   return out;
@@ -249,9 +251,8 @@ Result<Issuer> issuer_of(const json::value& v) {
   if (out.audiences.empty())
     return bad("audiences: without one, tokens that the issuer made for other programs would do here");
   if (!out.workloads.empty()) {
-    for (const std::string_view key :
-         {"usernameClaim", "usernamePrefix", "groupsClaim", "groupsPrefix", "clientId", "clientSecret",
-          "loginParameters"})
+    for (const std::string_view key : {"usernameClaim", "usernamePrefix", "groupsClaim", "groupsPrefix",
+                                       "clientId", "clientSecret", "loginParameters"})
       if (v.get_object().contains(key))
         return bad(
             fmt::format("workloads or {}, not both: machines and people are two entries, with "

@@ -59,7 +59,7 @@ class ApiClient {
   std::string server_, authorization_, session_path_;
   std::optional<LoginSession> session_;
   Environment environment_;  // with a session
-  Trace trace_;  // of this invocation
+  Trace trace_;              // of this invocation
   // One of the two: straight to the server, or by way of Kubernetes.
   std::unique_ptr<net::HttpClient> http_;
   std::unique_ptr<kube::Passage> passage_;

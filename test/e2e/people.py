@@ -53,10 +53,10 @@ class Person:
         return subprocess.Popen([ODDJOB, *args], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                 text=True)
 
-    def log_in(self, user="ann"):
+    def log_in(self, user="ann", *flags):
         """`oddjob login` with a browser on this machine; what it printed."""
         self.opened.unlink(missing_ok=True)
-        child = self.start("login")
+        child = self.start("login", *flags)
         eventually(lambda: self.opened.exists() or child.poll() is not None, "the browser is opened", 60)
         page = oidc.Browser(self.provider.ca).walk(self.opened.read_text(), user) if self.opened.exists() else ""
         out, err = child.communicate(timeout=60)

@@ -53,6 +53,10 @@ class Provider:
               "redirect_uris": ["http://127.0.0.1/callback"], "response_types": ["code"],
               "grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"]}
 
+    # Of a provider that gives native clients a secret, as Google does.
+    WITH_SECRET = {**CLIENT, "client_id": "oddjob-with-secret", "client_secret": "every copy+of:it knows/this",
+                   "token_endpoint_auth_method": "client_secret_basic"}
+
     def __init__(self, folder, accounts):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +84,7 @@ class Provider:
         config = self.folder / "provider.json"
         config.write_text(json.dumps({
             "port": self.port, "issuer": self.issuer, "cert": str(self.cert), "key": str(self.key),
-            "ready": str(ready), "clients": [self.CLIENT], "accounts": self.accounts,
+            "ready": str(ready), "clients": [self.CLIENT, self.WITH_SECRET], "accounts": self.accounts,
             "jwks": {"keys": [k.export(as_dict=True) for k in self.keys]}, "idTokenSeconds": self.id_token_seconds}))
         environment = dict(os.environ, ODDJOB_TEST_OIDC=str(provider_install.build()))
         self.process = Process([shutil.which("node"), str(HERE / "provider.mjs"), str(config)],

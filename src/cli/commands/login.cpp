@@ -102,7 +102,10 @@ net::Task<Result<int>> login(net::Loop& loop, Invocation& i, Settings settings, 
   LoginOptions options;
   options.port = flags.port;
   OJ_CO_TRY(options.timeout, parse_duration(flags.timeout));
-  if (!flags.credential_helper.empty()) OJ_CO_CHECK(Keyring::named(flags.credential_helper, i.environment));
+  if (!flags.credential_helper.empty()) {  // before anybody logs in for nothing
+    OJ_CO_TRY(const auto keyring, Keyring::named(flags.credential_helper, i.environment));
+    OJ_CO_CHECK(keyring.get(settings.server));
+  }
   options.say = [](const std::string& text) { write_err(text); };
   const bool browser = has_browser(i.environment);
   if (browser) options.open = [&i](const std::string& url) { (void)open_browser(i.environment, url); };
@@ -153,8 +156,8 @@ net::Task<Result<int>> logout(net::Loop& loop, Invocation& i, Settings settings)
   }
   // Gone here whatever happens there.
   if (session && *session && !(*session)->refresh_token.empty()) {
-    LoginIssuer issuer{(*session)->issuer, (*session)->client_id, (*session)->ca_pem, (*session)->scopes,
-                       (*session)->client_secret, {}};
+    LoginIssuer issuer{(*session)->issuer, (*session)->client_id,     (*session)->ca_pem,
+                       (*session)->scopes, (*session)->client_secret, {}};
     auto provider = co_await Provider::find(loop, std::move(issuer));
     Result<> revoked = provider ? Result<>{} : Result<>(std::unexpected(provider.error()));
     if (provider) revoked = co_await (*provider)->revoke((*session)->refresh_token);
@@ -193,8 +196,9 @@ void add_login(CLI::App& app, Invocation& invocation) {
                    "Port of the redirect on 127.0.0.1, where the provider wants a fixed one")
       ->check(CLI::Range(1, 65535));
   command
-      ->add_option("--credential-helper", flags->credential_helper,
-                   "Keep the tokens in a keyring, by the program docker-credential-NAME (secretservice, pass, …)")
+      ->add_option(
+          "--credential-helper", flags->credential_helper,
+          "Keep the tokens in a keyring, by the program docker-credential-NAME (secretservice, pass, …)")
       ->envname("ODDJOB_CREDENTIAL_HELPER")
       ->type_name("NAME");
   command->add_option("--timeout", flags->timeout, "How long to wait for the browser (5m)");

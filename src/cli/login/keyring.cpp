@@ -60,10 +60,10 @@ Result<Keyring::Answer> Keyring::ask(std::string_view verb, std::string input) c
   if (!result.signalled && result.status == 0) return Answer{true, std::move(result.output)};
   // So says the protocol, on standard output.
   if (result.output.find("credentials not found") != std::string::npos) return Answer{};
-  return failed(fmt::format("failed to {} ({} {})", verb, result.signalled ? "signal" : "exit code", result.status),
-                fmt::format("try `echo URL | docker-credential-{} get` to see what it says; "
-                            "`oddjob login` without --credential-helper uses a file",
-                            helper_));
+  return failed(
+      fmt::format("failed to {} ({} {})", verb, result.signalled ? "signal" : "exit code", result.status),
+      "is the keyring locked, or gone? `oddjob login` makes a new session, without --credential-helper in a "
+      "file");
 }
 
 Result<> Keyring::store(std::string_view server, std::string_view secret) const {
@@ -78,13 +78,16 @@ Result<std::optional<std::string>> Keyring::get(std::string_view server) const {
   OJ_TRY(const auto answer, ask("get", key_of(server)));
   if (!answer.found) return std::nullopt;
   const auto v = parse_json(answer.output, "its answer", kMaxOutput);
-  if (!v || get_string(*v, {"Secret"}).empty()) return failed("printed no answer of the protocol");
-  return std::string(get_string(*v, {"Secret"}));
+  if (!v || find(*v, {"Secret"}) == nullptr) return failed("printed no answer of the protocol");
+  const auto secret = get_string(*v, {"Secret"});
+  if (secret.empty()) return std::nullopt;  // so says docker-credential-pass
+  return std::string(secret);
 }
 
 Result<> Keyring::erase(std::string_view server) const {
-  OJ_TRY(const auto answer, ask("erase", key_of(server)));
-  (void)answer;
+  // Some helpers call it a failure where there is nothing to erase.
+  OJ_TRY(const auto held, get(server));
+  if (held) OJ_CHECK(ask("erase", key_of(server)));
   return {};
 }
 

@@ -102,8 +102,7 @@ net::Task<Result<std::unique_ptr<Provider>>> Provider::find(net::Loop& loop, Log
   p->answers_say_issuer_ = get_bool(v, {"authorization_response_iss_parameter_supported"});
   // Basic is what a provider takes that says nothing (OpenID Connect Discovery 3).
   if (const auto* methods = find_array(v, {"token_endpoint_auth_methods_supported"}))
-    p->secret_in_form_ =
-        std::ranges::find(*methods, json::value("client_secret_basic")) == methods->end();
+    p->secret_in_form_ = std::ranges::find(*methods, json::value("client_secret_basic")) == methods->end();
   if (const auto* scopes = find_array(v, {"scopes_supported"}))
     for (const auto& s : *scopes)
       if (s.is_string()) p->scopes_supported_.emplace_back(sv(s.get_string()));

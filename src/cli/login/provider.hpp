@@ -23,7 +23,7 @@ namespace oddjob::cli {
 struct LoginIssuer {
   std::string issuer, client_id, ca_pem;
   std::vector<std::string> scopes;
-  std::string client_secret;  // empty: a public client
+  std::string client_secret;                      // empty: a public client
   std::map<std::string, std::string> parameters;  // more of the authorization request
 };
 

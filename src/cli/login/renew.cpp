@@ -32,8 +32,8 @@ net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, Login
     if (holds) co_return session;
     co_return expired(session);
   }
-  LoginIssuer issuer{session.issuer, session.client_id, session.ca_pem, session.scopes,
-                     session.client_secret, {}};
+  LoginIssuer issuer{session.issuer, session.client_id,     session.ca_pem,
+                     session.scopes, session.client_secret, {}};
   auto provider = co_await Provider::find(loop, std::move(issuer));
   Result<Tokens> tokens =
       provider ? Result<Tokens>(Tokens{}) : Result<Tokens>(std::unexpected(provider.error()));

@@ -105,7 +105,8 @@ Result<std::optional<LoginSession>> load_session(const std::string& path, const 
   if (!found || found->credential_helper.empty()) return found;
   OJ_TRY(const auto keyring, Keyring::named(found->credential_helper, environment));
   OJ_TRY(const auto secret, keyring.get(found->server));
-  const auto v = secret ? parse_json(*secret, "the keyring's answer", kMaxSession) : Result<json::value>(nullptr);
+  const auto v =
+      secret ? parse_json(*secret, "the keyring's answer", kMaxSession) : Result<json::value>(nullptr);
   if (v) take_tokens(*found, *v);
   if (found->id_token.empty())
     return fail(Errc::unauthenticated, "cli.session_lost",
@@ -135,7 +136,9 @@ Result<> save_session(const std::string& path, const LoginSession& s, const Envi
   }
   OJ_CHECK(fs::write_private_file(path, pretty_json(v)));
   if (before && *before && (*before)->credential_helper != s.credential_helper)
-    return forget(**before, environment);
+    if (auto forgotten = forget(**before, environment); !forgotten)
+      return fail(std::move(forgotten.error())
+                      .with_context("the new session is kept, but an earlier one stays in its keyring"));
   return {};
 }
 

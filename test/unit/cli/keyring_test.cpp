@@ -65,7 +65,7 @@ TEST_F(KeyringTest, WhatIsStoredIsFoundAgainUntilItIsErased) {
   const auto keyring = Keyring::named("test", environment);
   ASSERT_TRUE(keyring);
   EXPECT_EQ(keyring->get(kServer).value(), std::nullopt);
-  EXPECT_TRUE(keyring->erase(kServer)) << "erasing what is not there is no failure";
+  EXPECT_TRUE(keyring->erase(kServer)) << "forgetting what is not there is no failure";
   ASSERT_TRUE(keyring->store(kServer, "s3cr3t \"quoted\""));
   EXPECT_EQ(keyring->get(kServer).value(), "s3cr3t \"quoted\"");
   ASSERT_TRUE(keyring->erase(kServer));
@@ -82,9 +82,10 @@ TEST_F(KeyringTest, AFailureSaysWhichHelperAndNothingOfWhatItPrinted) {
   struct Case {
     std::string_view helper, words;
   };
-  for (const auto& [name, words] : {Case{"angry", "exit code 3"}, Case{"odd", "no answer of the protocol"},
-                                    Case{"empty", "no answer of the protocol"},
-                                    Case{"endless", "printed too much"}, Case{"missing", "cannot be started"}}) {
+  for (const auto& [name, words] :
+       {Case{"angry", "exit code 3"}, Case{"odd", "no answer of the protocol"},
+        Case{"empty", "no answer of the protocol"}, Case{"endless", "printed too much"},
+        Case{"missing", "cannot be started"}}) {
     SCOPED_TRACE(name);
     const auto keyring = Keyring::named(std::string(name), environment);
     ASSERT_TRUE(keyring);
@@ -96,6 +97,15 @@ TEST_F(KeyringTest, AFailureSaysWhichHelperAndNothingOfWhatItPrinted) {
     EXPECT_NE(said.find(fmt::format("docker-credential-{}", name)), std::string::npos) << said;
     EXPECT_EQ(said.find("tok3n"), std::string::npos) << said;
   }
+}
+
+TEST_F(KeyringTest, AHelperThatSaysNothingIsThereByAnEmptySecret) {
+  helper("pass",
+         "#!/bin/sh\ncat > /dev/null\n[ \"$1\" = get ] || exit 1\n"
+         "echo '{\"ServerURL\": \"x\", \"Username\": \"\", \"Secret\": \"\"}'\n");
+  const auto keyring = Keyring::named("pass", environment);
+  EXPECT_EQ(keyring->get(kServer).value(), std::nullopt);
+  EXPECT_TRUE(keyring->erase(kServer));
 }
 
 TEST_F(KeyringTest, ANameThatCouldBeAPathIsNone) {

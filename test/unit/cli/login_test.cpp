@@ -110,11 +110,12 @@ TEST(LoginSession, OneThatOthersCouldReadOrChangeIsNotUsed) {
 TEST(LoginSession, OneThatIsDamagedSaysWhatToDoAndNoToken) {
   const testing::Folder folder;
   const auto path = folder.path() / "x.json";
-  for (const auto* text :
-       {"", "{", "[]", R"({"idToken": "secret-token"})",
-        R"({"server": "s", "issuer": "i", "clientId": "c", "idToken": "secret-token", "expires": "soon"})",
-        R"({"server": "s", "issuer": "i", "clientId": "c", "idToken": "", "expires": "2026-01-01T00:00:00Z"})",
-        R"({"server": "s", "issuer": 7, "clientId": "c", "idToken": "secret-token", "expires": "2026-01-01T00:00:00Z"})"}) {
+  for (
+      const auto* text :
+      {"", "{", "[]", R"({"idToken": "secret-token"})",
+       R"({"server": "s", "issuer": "i", "clientId": "c", "idToken": "secret-token", "expires": "soon"})",
+       R"({"server": "s", "issuer": "i", "clientId": "c", "idToken": "", "expires": "2026-01-01T00:00:00Z"})",
+       R"({"server": "s", "issuer": 7, "clientId": "c", "idToken": "secret-token", "expires": "2026-01-01T00:00:00Z"})"}) {
     SCOPED_TRACE(text);
     write(path, text, 0600);
     const auto read = load_session(path.string(), {});
