@@ -5,6 +5,7 @@ import pytest
 
 import faults
 import harness
+import people
 import rbac
 
 sys.path.insert(0, str(harness.ROOT / "test" / "kubernetes"))
@@ -122,3 +123,11 @@ def own_server(server_kubeconfig, tmp_path):
     yield server
     if server.process and server.process.alive():
         server.process.kill()
+
+
+@pytest.fixture(scope="module")
+def provider(tmp_path_factory):
+    """An OpenID provider that the tests of a file share; whoever takes it down starts it again."""
+    running = people.oidc.Provider(tmp_path_factory.mktemp("provider"), people.ACCOUNTS).start()
+    yield running
+    running.stop()

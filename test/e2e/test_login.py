@@ -12,16 +12,9 @@ import urllib.parse
 import pytest
 
 import harness
-from people import ACCOUNTS, Person, oidc
+from people import Person
 
 HELPER = "docker-credential-pass"
-
-
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory):
-    running = oidc.Provider(tmp_path_factory.mktemp("provider"), ACCOUNTS).start()
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

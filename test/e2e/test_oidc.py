@@ -13,16 +13,9 @@ import pytest
 
 import harness
 from harness import eventually
-from people import ACCOUNTS, PIPELINE, Person, forged, oidc
+from people import PIPELINE, Person, forged, oidc
 
 RUN = ["run", "deploy/payments", "--", "echo", "hello"]
-
-
-@pytest.fixture(scope="module")
-def provider(tmp_path_factory):
-    running = oidc.Provider(tmp_path_factory.mktemp("provider"), ACCOUNTS).start()
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")
