@@ -3,23 +3,26 @@
 import contextlib
 import json
 import os
+import subprocess
 
 import yaml
 
 import cluster as kubernetes
 import harness
-from harness import eventually, run, workload
+from harness import eventually, run
 from installed import Image
+from invariants import Witness
 from people import ACCOUNTS, Person, oidc
 from reader import Reader
 
 API = "/apis/run.oddjob.dev/v1alpha1"
-# Reasons that are nobody's: the audit may say these of somebody who is not let in, and no other.
+# What the audit may say of somebody who is not let in.
 REFUSALS = {"run.refused"}
 
 
 class Company:
-    """Helm has installed OddJob in namespace `oddjob`; `payments` lets the teams payments and deployers in."""
+    """Helm has installed OddJob in namespace `oddjob`; `payments` lets the teams payments and deployers in, and its
+    commands have a witness."""
 
     def __init__(self, folder, cluster_folder):
         self.folder = folder
@@ -27,6 +30,7 @@ class Company:
         self.cluster = kubernetes.Cluster(cluster_folder)
         self.authority = kubernetes.pki.Authority(folder / "serving", "oddjob test serving")
         self.ca = str(self.authority.certificate)
+        self.witness = Witness(folder / "witness")
         self.reader = None
 
     def values(self):
@@ -49,12 +53,17 @@ class Company:
         self.shell(f"kubectl -n oddjob create secret tls oddjob-tls --cert={certificate} --key={key}")
         self.helm("install")
         self.reader.be_the_node()
-        self.cluster.apply(workload("payments", {"oddjob.dev/allowed-teams": "payments,deployers"}))
+        self.cluster.apply(self.payments())
         self.shell("kubectl wait --for=condition=available deploy/payments --timeout=120s")
         self.shell("kubectl wait --for=condition=Available apiservice/v1alpha1.run.oddjob.dev --timeout=2m")
         self.auditor = self.cluster.user_kubeconfig("sam", ["security"])
         eventually(lambda: self.kubectl_oddjob(self.auditor, "whoami").code == 0, "the API server lets people through", 60)
         return self
+
+    def payments(self):
+        made = self.witness.workload("payments", {"oddjob.dev/allowed-teams": "payments,deployers"})
+        made["spec"]["replicas"] = 1
+        return made
 
     def stop(self):
         if self.reader:
@@ -85,6 +94,9 @@ class Company:
     def log(self):
         return self.reader.kubelet.log()
 
+    def deployment(self):
+        return self.cluster.get("deployment", "oddjob", namespace="oddjob")["spec"]
+
     # ---- who comes -----------------------------------------------------------
 
     def person(self, folder, **options):
@@ -96,16 +108,23 @@ class Company:
         person = self.person(folder / "home", browser=False)
         return person.oddjob(*args, extra={"ODDJOB_TOKEN_FILE": str(folder / "token")})
 
-    def kubectl_oddjob(self, kubeconfig, *args, program=("kubectl", "oddjob")):
-        """With nothing but a kubeconfig."""
+    def kubectl_environment(self, kubeconfig):
         links = self.folder / "links"
         if not links.exists():
             links.mkdir()
             (links / "kubectl-oddjob").symlink_to(harness.ODDJOB)
             (links / "kubectl").symlink_to(self.cluster.kubectl_program)
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ODDJOB_")}
-        environment.update(PATH=f"{links}:{os.environ['PATH']}", KUBECONFIG=kubeconfig, HOME=str(self.folder), NO_COLOR="1")
-        return run([*program, *args], environment)
+        return dict(environment, PATH=f"{links}:{os.environ['PATH']}", KUBECONFIG=kubeconfig, HOME=str(self.folder), NO_COLOR="1")
+
+    def kubectl_oddjob(self, kubeconfig, *args):
+        """With nothing but a kubeconfig."""
+        return run(["kubectl", "oddjob", *args], self.kubectl_environment(kubeconfig))
+
+    def follow(self, kubeconfig, *args):
+        """`kubectl oddjob` that goes on; its output comes in pieces."""
+        return subprocess.Popen(["kubectl", "oddjob", *args], env=self.kubectl_environment(kubeconfig), text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     # ---- what has happened ---------------------------------------------------
 

@@ -64,11 +64,14 @@ class Reader:
         self.kubelet = Kubelet(self.cluster, "oddjob", "oddjob", self.image, self.folder / f"kubelet-{self.starts}",
                                claims=self.folder / "claims")
         self.kubelet.start(port)
-        # What the endpoints of a pod on a node would say.
+        self.endpoint("oddjob-on-this-machine", self.kubelet.port)
+
+    def endpoint(self, name, port):
+        """What the endpoints of a pod on a node would say."""
         self.cluster.apply(
             {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-             "metadata": {"name": "oddjob-on-this-machine", "labels": {"kubernetes.io/service-name": "oddjob"}},
-             "ports": [{"name": "https", "port": self.kubelet.port, "protocol": "TCP"}],
+             "metadata": {"name": name, "labels": {"kubernetes.io/service-name": "oddjob"}},
+             "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
              "endpoints": [{"addresses": [kubernetes.machine_address()], "conditions": {"ready": True}}]},
             namespace="oddjob")
 

@@ -56,6 +56,40 @@ def test_a_pipeline_runs_by_its_own_token(company, tmp_path):
     ran(company, company.with_token(tmp_path, token, *RUN), "ci:acme/payments", "oidc")
 
 
+# ---- the release changes ---------------------------------------------------------------------------------
+
+def test_a_changed_team_is_taken_up_by_the_pod_that_runs(company, tmp_path):
+    token = people.oidc.sign(company.provider.claims(), company.provider.keys[0])
+    pod, server = company.deployment()["template"], company.reader.kubelet
+    assert "leads" not in company.with_token(tmp_path, token, "whoami").out
+    company.helm("upgrade", "config.auth.teams.leads.users={ann@example.com}")
+    assert company.deployment()["template"] == pod
+    server.refresh()
+    eventually(lambda: "leads" in company.with_token(tmp_path, token, "whoami").out, "ann is of the leads", 60, 0.5)
+    assert server.process.alive() and "new: auth.teams" in company.log()
+    company.helm("upgrade")
+    server.refresh()
+    eventually(lambda: "leads" not in company.with_token(tmp_path, token, "whoami").out, "ann is not any more", 60, 0.5)
+
+
+def test_a_run_goes_on_while_a_new_image_is_rolled_out(company):
+    kubeconfig = company.cluster.user_kubeconfig("ann", ["payments"])
+    follower = company.follow(kubeconfig, "run", "deploy/payments", "--",
+                              *company.witness.command("image", "echo one; gate image; echo two; exit 5"))
+    try:
+        assert follower.stdout.readline() == "one\n"
+        company.helm("upgrade", "image.tag=next")
+        assert company.deployment()["template"]["spec"]["containers"][0]["image"] == "registry.example.com/oddjob:next"
+        company.reader.be_the_node()   # the server before it ends by SIGTERM, and says 0
+        company.witness.open("image")
+        out, err = follower.communicate(timeout=120)
+        assert (follower.returncode, out) == (5, "two\n"), err
+    finally:
+        follower.kill()
+    assert company.witness.starts("image") == 1
+    assert "whole" in company.kubectl_oddjob(company.auditor, "audit", "verify").out
+
+
 # ---- and with one fact that is false ---------------------------------------------------------------------
 
 # Of people's tokens (people.forged): what somebody reads who brings such a one.

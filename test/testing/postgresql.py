@@ -17,16 +17,18 @@ class Postgres:
         # Not below pytest's folders: PostgreSQL runs as another user, who may not enter those.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="oddjob-pg-"))
         self.folder.chmod(0o755)
+        self.port = 5432
         self.start()
 
-    def start(self):
+    def start(self, *options):
         # Its parent is this program, whose death ends it.
-        self.process = Process([str(SCRIPT), str(self.folder), "-c", "fsync=off"], self.folder / "postgres.log")
+        settings = [word for option in ("fsync=off", *options) for word in ("-c", option)]
+        self.process = Process([str(SCRIPT), str(self.folder), *settings], self.folder / "postgres.log")
         eventually(lambda: self.query("SELECT 1").returncode == 0 or not self.process.alive(), "PostgreSQL answers", 60)
         assert self.process.alive(), self.process.log.read_text()[-2000:]
 
     def query(self, sql, database="postgres"):
-        return subprocess.run(["psql", "-h", str(self.folder), "-U", "postgres", "-d", database, "-qAtc", sql],
+        return subprocess.run(["psql", "-h", str(self.folder), "-p", str(self.port), "-U", "postgres", "-d", database, "-qAtc", sql],
                               capture_output=True, text=True, timeout=60, check=False)
 
     def create(self, name):
@@ -34,6 +36,20 @@ class Postgres:
         done = self.query(f"CREATE DATABASE {name}")
         assert done.returncode == 0, done.stderr
         return f"postgresql://postgres@/{name}?host={self.folder}"
+
+    def serve_network(self, port, key, certificate, password):
+        """Begins anew, on a port of loopback too, as a company's does: by TLS and password only."""
+        assert self.query(f"ALTER USER postgres PASSWORD '{password}'").returncode == 0
+        self.end()
+        access = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
+        for name, content in (("server.key", pathlib.Path(key).read_text()), ("hba.conf", access),
+                              ("server.crt", pathlib.Path(certificate).read_text())):
+            (self.folder / name).write_text(content)
+            (self.folder / name).chmod(0o600)
+            shutil.chown(self.folder / name, self.folder.owner())
+        self.port = port
+        self.start("listen_addresses=127.0.0.1", f"port={port}", "ssl=on", f"hba_file={self.folder}/hba.conf",
+                   f"ssl_key_file={self.folder}/server.key", f"ssl_cert_file={self.folder}/server.crt")
 
     def end(self, how=signal.SIGINT):
         os.kill(self.process.child.pid, how)

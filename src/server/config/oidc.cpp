@@ -85,6 +85,7 @@ Value<ServerConfig> read_by(std::vector<T> ServerConfig::*field, json::object sc
     }
   };
   out.same = [field](const ServerConfig& a, const ServerConfig& b) { return a.*field == b.*field; };
+  out.take = [field](ServerConfig& to, const ServerConfig& from) { to.*field = from.*field; };
   out.get = [](const ServerConfig&) { return json::value(nullptr); };
   out.schema = std::move(schema);
   return out;

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "server/config/keys.hpp"
+
 namespace oddjob::server {
 namespace {
 
@@ -132,6 +134,31 @@ TEST(Config, AFileThatIsNotThereIsNamed) {
   ASSERT_FALSE(c);
   EXPECT_EQ(c.error().code, "config.unreadable");
   EXPECT_NE(c.error().message.find("/no/such/file.yaml"), std::string::npos);
+}
+
+// Every key can do what a reload asks of it, also those that are no single value.
+TEST(Config, EveryKeyCanBeComparedAndTakenUp) {
+  const ServerConfig one;
+  for (const auto& key : config::keys()) {
+    ServerConfig other;
+    ASSERT_TRUE(key.value.set && key.value.same && key.value.take && key.value.get) << key.path;
+    key.value.take(other, one);
+    EXPECT_TRUE(key.value.same(other, one)) << key.path;
+  }
+}
+
+TEST(Config, AReloadTakesUpTeamsAndLeavesIssuers) {
+  const auto running = parse_config("auth: {teams: {sre: {users: [ann]}}}", "x.yaml", {});
+  const auto next = parse_config(
+      "auth: {teams: {sre: {users: [bob]}}, adminTeams: [sre], oidc: [{issuer: https://a.example.com, "
+      "audiences: [b]}]}",
+      "x.yaml", {});
+  ASSERT_TRUE(running && next);
+  const auto plan = plan_reload(*running, *next);
+  EXPECT_EQ(plan.changed, (std::vector<std::string>{"auth.adminTeams", "auth.teams"}));
+  EXPECT_EQ(plan.needs_restart, (std::vector<std::string>{"auth.oidc"}));
+  EXPECT_EQ(plan.config.teams, next->teams);
+  EXPECT_TRUE(plan.config.issuers.empty());
 }
 
 }  // namespace
