@@ -10,7 +10,7 @@ import yaml
 import cluster as kubernetes
 import harness
 from harness import eventually, run
-from installed import Image
+from installed import Image, Kubelet
 from invariants import Witness
 from people import ACCOUNTS, Person, oidc
 from reader import Reader
@@ -83,6 +83,26 @@ class Company:
         return self.shell(f"helm {command} oddjob deploy/helm/oddjob --namespace oddjob "
                           f"--values {self.folder}/values.yaml {given}")
 
+    def three_replicas(self, postgres):
+        """The release goes to three replicas on PostgreSQL, as docs/operations.md has it; their pods."""
+        port, password = kubernetes.free_port(), "of-the-companys-database"
+        key, certificate = self.authority.sign("postgresql", "postgresql", names=["IP:127.0.0.1"])
+        postgres.serve_network(port, key, certificate)
+        for statement in (f"CREATE ROLE oddjob LOGIN PASSWORD '{password}'",
+                          "CREATE DATABASE oddjob OWNER oddjob ENCODING 'UTF8' TEMPLATE template0"):
+            done = postgres.query(statement)
+            assert done.returncode == 0, done.stderr
+        self.shell(f"kubectl -n oddjob create secret generic oddjob-postgresql --from-literal=password={password} "
+                   f"--from-file=ca.crt={self.ca}")
+        where = f"postgresql://oddjob@127.0.0.1:{port}/oddjob?sslmode=verify-full&sslrootcert=/etc/oddjob/postgresql/ca.crt"
+        self.helm("upgrade", "replicaCount=3", f"postgresql.url={where}", "postgresql.secretName=oddjob-postgresql",
+                  "config.database.lease=3s")
+        self.reader.no_endpoint(self.reader.ENDPOINT)
+        self.reader.end()
+        pods = [Replica(self, f"replica-{i}") for i in range(3)]
+        eventually(lambda: self.kubectl_oddjob(self.auditor, "whoami").code == 0, "a replica answers", 60)
+        return pods
+
     @property
     def port(self):
         return self.reader.kubelet.port
@@ -145,3 +165,32 @@ class Company:
         records = self.audit()
         assert records[:len(before)] == before
         assert {r["type"] for r in records[len(before):]} <= REFUSALS, records[len(before):]
+
+
+class Replica:
+    """One pod of several, with an endpoint of its own; the node starts another where it ends."""
+
+    def __init__(self, company, name):
+        self.company, self.name, self.starts = company, name, 0
+        self.start()
+
+    def start(self):
+        self.starts += 1
+        self.kubelet = Kubelet(self.company.cluster, "oddjob", "oddjob", self.company.reader.image,
+                               self.company.folder / f"{self.name}-{self.starts}").start()
+        self.company.reader.endpoint(self.name, self.kubelet.port)
+
+    def is_lost(self):
+        """Its node is gone from one moment to the next; the endpoint goes a little later."""
+        self.kubelet.stop()
+        self.company.reader.no_endpoint(self.name)
+        self.start()
+
+    def is_deleted(self):
+        """As `kubectl delete pod` does."""
+        self.company.reader.no_endpoint(self.name)
+        assert self.kubelet.terminate() == 0, self.kubelet.log()[-4000:]
+        self.start()
+
+    def stop(self):
+        self.kubelet.stop()

@@ -29,6 +29,8 @@ def steps(page):
 class Reader:
     """Somebody in the folder of a clone, with helm and kubectl on the PATH."""
 
+    ENDPOINT = "oddjob-on-this-machine"
+
     def __init__(self, cluster, folder, image=None, stands_for=None):
         """stands_for: what a page says, and what there is here instead of it."""
         self.cluster, self.folder, self.image, self.stands_for = cluster, folder, image, stands_for or {}
@@ -64,7 +66,7 @@ class Reader:
         self.kubelet = Kubelet(self.cluster, "oddjob", "oddjob", self.image, self.folder / f"kubelet-{self.starts}",
                                claims=self.folder / "claims")
         self.kubelet.start(port)
-        self.endpoint("oddjob-on-this-machine", self.kubelet.port)
+        self.endpoint(self.ENDPOINT, self.kubelet.port)
 
     def endpoint(self, name, port):
         """What the endpoints of a pod on a node would say."""
@@ -74,6 +76,15 @@ class Reader:
              "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
              "endpoints": [{"addresses": [kubernetes.machine_address()], "conditions": {"ready": True}}]},
             namespace="oddjob")
+
+    def no_endpoint(self, name):
+        done = self.cluster.kubectl("-n", "oddjob", "delete", "endpointslice", name)
+        assert done.code == 0, done
+
+    def end(self):
+        """The pod ends for good."""
+        assert self.kubelet.terminate() == 0, self.kubelet.log()[-4000:]
+        self.kubelet = None
 
     def follow(self, kind, content):
         for said, here in self.stands_for.items():
@@ -93,8 +104,7 @@ class Reader:
             self.be_the_node()
         elif content.startswith("helm uninstall "):
             self.shell(content)
-            assert self.kubelet.terminate() == 0, self.kubelet.log()[-4000:]
-            self.kubelet = None
+            self.end()
         elif " port-forward " in content:
             assert self.kubelet, "nothing to forward to"
         else:

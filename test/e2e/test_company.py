@@ -8,8 +8,9 @@ import pytest
 
 import cluster as kubernetes
 import people
-from company import API, Company
+from company import API, Company, Replica
 from harness import eventually
+from postgresql import Postgres
 
 RUN = ["run", "deploy/payments", "--", "sh", "-c", "echo out; exit 7"]
 
@@ -210,3 +211,33 @@ def test_an_api_server_with_another_front_proxy_authority_is_not_believed(compan
         finally:
             restarted(argv)
         eventually(lambda: company.kubectl_oddjob(kubeconfig, "whoami").code == 0, "the right one is believed", 60, 0.2)
+
+
+# ---- three replicas, at the end: their runs and their audit are in another store ---------------------------
+
+def test_a_run_outlives_each_of_three_replicas(company):
+    postgres, pods = Postgres(), []
+    kubeconfig = company.cluster.user_kubeconfig("ann", ["payments"])
+    follower = None
+    try:
+        pods = company.three_replicas(postgres)
+        assert company.deployment()["replicas"] == 3
+        assert company.cluster.get("pdb", "oddjob", namespace="oddjob")["spec"]["maxUnavailable"] == 1
+        follower = company.follow(kubeconfig, "run", "deploy/payments", "--",
+                                  *company.witness.command("replicas", "echo one; gate replicas; echo two; exit 4"))
+        assert follower.stdout.readline() == "one\n"
+        for pod, ends in zip(pods, (Replica.is_lost, Replica.is_deleted, Replica.is_lost)):
+            ends(pod)
+        company.witness.open("replicas")
+        out, err = follower.communicate(timeout=120)
+        assert (follower.returncode, out) == (4, "two\n"), err
+        assert company.witness.starts("replicas") == 1
+        (asked,) = [r for r in company.audit() if r["type"] == "run.requested"]
+        assert company.kubectl_oddjob(kubeconfig, "logs", asked["run"]).out == "one\ntwo\n"
+        assert "whole" in company.kubectl_oddjob(company.auditor, "audit", "verify").out
+    finally:
+        if follower:
+            follower.kill()
+        for pod in pods:
+            pod.stop()
+        postgres.stop()

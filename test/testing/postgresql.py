@@ -37,9 +37,8 @@ class Postgres:
         assert done.returncode == 0, done.stderr
         return f"postgresql://postgres@/{name}?host={self.folder}"
 
-    def serve_network(self, port, key, certificate, password):
+    def serve_network(self, port, key, certificate):
         """Begins anew, on a port of loopback too, as a company's does: by TLS and password only."""
-        assert self.query(f"ALTER USER postgres PASSWORD '{password}'").returncode == 0
         self.end()
         access = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n"
         for name, content in (("server.key", pathlib.Path(key).read_text()), ("hba.conf", access),
