@@ -6,6 +6,7 @@ import json
 import pytest
 import yaml
 
+import crds
 import harness
 from harness import ODDJOBD, ROOT, run
 
@@ -351,6 +352,36 @@ def test_the_plain_manifests_are_taken_by_a_cluster(tmp_path):
         assert done.code == 0 and "Warning" not in done.err, done
     finally:
         cluster.stop()
+
+
+@pytest.fixture
+def with_operators(real_cluster):
+    """The real cluster, with the custom resources of the Prometheus operator and of cert-manager for a while."""
+    made = crds.documents()
+    text = yaml.safe_dump_all(made)
+    done = real_cluster.kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    assert done.code == 0, done
+    names = [f"crd/{d['metadata']['name']}" for d in made]
+    done = real_cluster.kubectl("wait", "--for=condition=Established", *names, "--timeout=60s", seconds=90)
+    assert done.code == 0, done
+    yield real_cluster
+    real_cluster.kubectl("delete", *names, seconds=120)
+
+
+def test_a_real_api_server_takes_everything_that_is_rendered(with_operators):
+    """Each field of each object, Pod Security and admission included; nothing is kept."""
+    def take(manifests):
+        return with_operators.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=manifests)
+
+    for name in ("oddjob", "team-a", "team-b"):
+        made = with_operators.kubectl("create", "namespace", name)
+        assert made.code == 0 or "AlreadyExists" in made.err, made
+    plain = ["serviceMonitor.enabled=true", "tls.mode=none"]
+    for name, settings in {**SETTINGS, "a plain ServiceMonitor": plain}.items():
+        done = take(template(*settings).out)
+        assert done.code == 0 and not done.err, (name, done)
+    done = take(template(*plain).out.replace("interval: 30s", "intervall: 30s"))
+    assert done.code != 0 and "intervall" in done.err, "the objects are not compared with their definitions"
 
 
 def test_install_upgrade_uninstall(cluster):
