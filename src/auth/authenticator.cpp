@@ -1,9 +1,12 @@
 #include "auth/authenticator.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <unordered_map>
 
+#include "auth/jws.hpp"
 #include "auth/review_cache.hpp"
 #include "core/digest.hpp"
 #include "core/text.hpp"
@@ -21,9 +24,17 @@ constexpr std::size_t kMaxReviews = 64;
 constexpr std::size_t kMaxSeen = 10000;
 constexpr Duration kReviewWait = std::chrono::seconds(35);
 
-std::unexpected<Error> unknown_token() {
+// Whoever brings the token of an issuer that is not configured, perhaps for a
+// slash too many, is told which one; nothing of it has been checked.
+std::unexpected<Error> unknown_token(std::string_view token) {
+  std::string hint = "log in again, or ask for a new token";
+  const auto claims = claimed_claims(token);
+  if (const auto issuer = get_string(claims, {"iss"}); !issuer.empty())
+    hint += fmt::format(
+        "; it says to be of '{}': unless that is the cluster itself, `auth.oidc` has no such issuer",
+        printable(issuer, 200));
   return fail(Errc::unauthenticated, "auth.unknown_token",
-              "the bearer token is not valid here, or has expired", "log in again, or ask for a new token");
+              "the bearer token is not valid here, or has expired", std::move(hint));
 }
 
 Result<std::string_view> bearer(std::string_view header) {
@@ -163,10 +174,10 @@ net::Task<Result<Subject>> Authenticator::Impl::authenticate(Ptr self, std::stri
     OJ_CO_TRY(Subject s, co_await oidc->subject(std::move(owned)));
     co_return self->remembered(std::move(s));
   }
-  if (!self->options.token_review || self->client == nullptr) co_return unknown_token();
+  if (!self->options.token_review || self->client == nullptr) co_return unknown_token(token);
 
   if (const Verdict* known = self->cache.find(hash, Steady::now())) {
-    if (!known->subject) co_return unknown_token();
+    if (!known->subject) co_return unknown_token(token);
     co_return self->remembered(*known->subject);
   }
   std::shared_ptr<Review> state;
@@ -188,7 +199,7 @@ net::Task<Result<Subject>> Authenticator::Impl::authenticate(Ptr self, std::stri
     co_return fail(Errc::unavailable, "auth.review_failed", "the API server did not check the token in time");
   if (!*state->result) co_return fail(state->result->error());
   const Verdict& verdict = **state->result;
-  if (!verdict.subject) co_return unknown_token();
+  if (!verdict.subject) co_return unknown_token(token);
   co_return self->remembered(*verdict.subject);
 }
 

@@ -93,13 +93,14 @@ def test_a_run_goes_on_while_a_new_image_is_rolled_out(company):
 
 # ---- and with one fact that is false ---------------------------------------------------------------------
 
+NO_ISSUER = "': unless that is the cluster itself, `auth.oidc` has no such issuer"
 # Of people's tokens (people.forged): what somebody reads who brings such a one.
 FALSE = {
     "audience": "made for 'another-client', not for this server",
     "no audience": "made for nobody",
     "azp": "given to 'another-client'",
-    "issuer, signed by the right key": "not valid here",
-    "issuer, a slash more": "not valid here",
+    "issuer, signed by the right key": "'https://elsewhere.example.com" + NO_ISSUER,
+    "issuer, a slash more": "/" + NO_ISSUER,
     "expiry": "expired at 20",
     "no expiry": "does not say when it expires",
     "e-mail not verified": "is verified",
@@ -115,7 +116,7 @@ FALSE = {
 # Of a pipeline's.
 FALSE_OF_PIPELINES = {
     "audience": (dict(aud="another"), "made for 'another', not for this server"),
-    "issuer": (dict(iss="https://ci.example.com"), "not valid here"),
+    "issuer": (dict(iss="https://ci.example.com"), "'https://ci.example.com" + NO_ISSUER),
     "expiry": (dict(exp=int(time.time()) - 120), "expired at 20"),
     "branch": (dict(ref="refs/heads/mine"), "none of the workloads"),
     "repository": (dict(repository="mallory/payments"), "none of the workloads"),

@@ -133,6 +133,20 @@ TEST_F(AuthTest, AReviewGivesUserGroupsAndRoles) {
   EXPECT_EQ(get_string(parse_json(api.seen[0].body, "b").value(), {"spec", "token"}), "sesame");
 }
 
+TEST_F(AuthTest, WhoBringsATokenOfAnIssuerThatIsNotConfiguredReadsWhich) {
+  AuthOptions o;
+  o.token_review = false;
+  auth = std::make_unique<Authenticator>(o, nullptr);
+  // {"alg":"RS256"}.{"iss":"https://elsewhere.example.com/\u001b"}.x
+  const auto refused =
+      ask("Bearer eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2Vsc2V3aGVyZS5leGFtcGxlLmNvbS9cdTAwMWIifQ.x");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, "auth.unknown_token");
+  EXPECT_NE(refused.error().hint.find("'https://elsewhere.example.com/\\x1b'"), std::string::npos)
+      << refused.error().hint;
+  EXPECT_EQ(ask("Bearer nope").error().hint, "log in again, or ask for a new token");
+}
+
 TEST_F(AuthTest, BothVerdictsAreKeptForAWhile) {
   api.add(kReview, ok(review("ann")));
   api.add(kReview, ok(refused()));
