@@ -116,7 +116,9 @@ Result<RequestHeaders> parse_request_headers(const json::value& config_map) {
 Result<> check_front_proxy(const RequestHeaders& known, std::string_view chain_pem) {
   const auto untrusted = [](std::string why) {
     return fail(Errc::unauthenticated, "auth.front_proxy_untrusted",
-                "the client certificate is not the API server's front proxy's: " + std::move(why));
+                "the client certificate is not the API server's front proxy's: " + std::move(why),
+                "its authority is to be that in ConfigMap kube-system/extension-apiserver-authentication; "
+                "does something between the API server and OddJob end TLS?");
   };
   auto chain = certificates(chain_pem);
   if (chain.empty())

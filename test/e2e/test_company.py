@@ -209,6 +209,7 @@ def test_an_api_server_with_another_front_proxy_authority_is_not_believed(compan
             done = eventually(lambda: "certificate" in (d := company.kubectl_oddjob(kubeconfig, *RUN)).err and d,
                               "OddJob is asked", 60, 0.2)
             refused(done, "the client certificate is not the API server's front proxy's")
+            assert "kube-system/extension-apiserver-authentication" in done.err, done
         finally:
             restarted(argv)
         eventually(lambda: company.kubectl_oddjob(kubeconfig, "whoami").code == 0, "the right one is believed", 60, 0.2)
