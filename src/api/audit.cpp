@@ -78,7 +78,7 @@ net::Task<Answer> export_audit(Exchange& x) {
   note.actor = x.caller.subject.user;
   note.detail = {{"from", x.caller.from}, {"channel", x.caller.channel}};
   auto append = [&x, &note] { return x.services.store.append_audit(note); };
-  OJ_CO_TRY(const auto recorded, co_await x.services.db.offload(append));
+  OJ_CO_TRY(const auto recorded, co_await x.services.db.offload_together(append));
 
   store::AuditFilter filter;
   OJ_CO_TRY(auto page, co_await read(x.services, filter, kExportPage));

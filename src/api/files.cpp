@@ -95,7 +95,7 @@ net::Task<Result<>> audit(Exchange& x, const Asked& a, std::string_view mode, st
                           {"channel", x.caller.channel},
                           {"from", x.caller.from}};
   auto write = [&x, &e] { return x.services.store.append_audit(e); };
-  const auto written = co_await x.services.db.offload(write);
+  const auto written = co_await x.services.db.offload_together(write);
   if (!written) co_return std::unexpected(written.error());
   co_return Result<>{};
 }

@@ -180,7 +180,7 @@ net::Task<Result<bool>> Exporter::Impl::round(Ptr self, std::shared_ptr<Target> 
   if (!taken) co_return std::unexpected(taken.error());
   t->state.place = events->back().seq;
   auto keep = [self, t] { return self->store.set_hook_cursor(place_key(*t->sink), t->state.place); };
-  const auto kept = co_await self->db.offload(keep);
+  const auto kept = co_await self->db.offload_together(keep);
   if (!kept) co_return std::unexpected(kept.error());
   co_return true;
 }

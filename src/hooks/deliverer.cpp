@@ -179,7 +179,7 @@ net::Task<Result<bool>> Deliverer::Impl::round(Ptr self, std::shared_ptr<Target>
       if (!t->place) co_return false;  // another server tells it from here on
       if (self->workers.stopping() && t->failures > 0) break;
       auto keep = [self, &name, seq] { return self->store.set_hook_cursor(name, seq); };
-      const auto kept = co_await self->db.offload(keep);
+      const auto kept = co_await self->db.offload_together(keep);
       if (!kept) co_return std::unexpected(kept.error());
       t->place = seq;
     }
@@ -188,7 +188,7 @@ net::Task<Result<bool>> Deliverer::Impl::round(Ptr self, std::shared_ptr<Target>
   }
   if (passed > *t->place) {
     auto keep = [self, &name, passed] { return self->store.set_hook_cursor(name, passed); };
-    const auto kept = co_await self->db.offload(keep);
+    const auto kept = co_await self->db.offload_together(keep);
     if (!kept) co_return std::unexpected(kept.error());
     t->place = passed;
   }
@@ -232,7 +232,7 @@ net::Task<Result<>> Deliverer::Impl::tell(Ptr self, std::shared_ptr<Target> t, A
       spdlog::error("webhook {}: record {} was not taken for {} and is given up: {}", t->hook.name, e.seq,
                     human_duration(age), taken.error().message);
       auto write = [self, &note] { return self->store.append_audit(note); };
-      const auto written = co_await self->db.offload(write);
+      const auto written = co_await self->db.offload_together(write);
       if (!written) co_return std::unexpected(written.error());
       ++self->stats.abandoned;
       t->failures = 0;

@@ -125,32 +125,72 @@ Task<int> wait_signal(std::vector<int> signals) {
 // ---- BlockingPool ----------------------------------------------------------
 
 struct BlockingPool::Impl {
+  struct Job {
+    std::function<void()> work;     // keeps its result, or what it threw
+    std::function<void()> deliver;  // after which the frame that handed it over may go at any moment
+  };
   std::mutex mutex;
   std::condition_variable wake;
-  std::deque<std::function<void()>> jobs;
-  bool closing = false;
+  std::deque<Job> jobs, gathered;
+  std::function<void(Calls)> together;  // empty: nothing is gathered
+  std::size_t most = 1;
+  bool closing = false, group_at_work = false;
+  bool jobs_turn = false;  // so that one thread alone does both kinds in turn
   std::vector<std::thread> threads;
 
+  [[nodiscard]] bool group_is_due() const { return !gathered.empty() && !group_at_work; }
+
   void work() {
+    std::unique_lock lock(mutex);
     for (;;) {
-      std::function<void()> job;
-      {
-        std::unique_lock lock(mutex);
-        wake.wait(lock, [this] { return closing || !jobs.empty(); });
-        if (jobs.empty()) return;
-        job = std::move(jobs.front());
+      wake.wait(lock, [this] { return closing || !jobs.empty() || group_is_due(); });
+      if (group_is_due() && (jobs.empty() || !jobs_turn)) {
+        work_together(lock);
+      } else if (!jobs.empty()) {
+        Job job = std::move(jobs.front());
         jobs.pop_front();
+        jobs_turn = false;
+        lock.unlock();
+        job.work();
+        job.deliver();
+        job = {};
+        lock.lock();
+      } else {
+        return;  // what may be gathered still is for the thread that is at a group
       }
-      job();
     }
   }
 
-  void submit(std::function<void()> job) {
-    {
-      std::lock_guard lock(mutex);
-      jobs.push_back(std::move(job));
+  void work_together(std::unique_lock<std::mutex>& lock) {
+    group_at_work = true;
+    std::vector<std::function<void()>> calls, deliveries;
+    while (calls.size() < most && !gathered.empty()) {
+      calls.push_back(std::move(gathered.front().work));
+      deliveries.push_back(std::move(gathered.front().deliver));
+      gathered.pop_front();
     }
-    wake.notify_one();
+    lock.unlock();
+    together(calls);
+    for (auto& deliver : deliveries) deliver();
+    calls.clear();
+    deliveries.clear();
+    lock.lock();
+    group_at_work = false;
+    jobs_turn = true;
+  }
+
+  void submit(Job job, bool group) {
+    bool needs_thread = true;
+    {
+      const std::lock_guard lock(mutex);
+      if (group && together) {
+        gathered.push_back(std::move(job));
+        needs_thread = !group_at_work;  // the one at work comes back for it
+      } else {
+        jobs.push_back(std::move(job));
+      }
+    }
+    if (needs_thread) wake.notify_one();
   }
 };
 
@@ -168,22 +208,36 @@ BlockingPool::~BlockingPool() {
   for (auto& thread : impl_->threads) thread.join();
 }
 
-Task<> BlockingPool::offload_erased(std::function<void()> fn) {
-  auto initiate = [pool = impl_.get(), &fn](auto handler) {
+void BlockingPool::gather(std::function<void(Calls)> run, std::size_t most) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->together = std::move(run);
+  impl_->most = std::max<std::size_t>(most, 1);
+}
+
+Task<> BlockingPool::hand_over_erased(std::function<void()> fn, bool together) {
+  auto initiate = [pool = impl_.get(), &fn, together](auto handler) {
     auto executor =
         asio::prefer(asio::get_associated_executor(handler), asio::execution::outstanding_work.tracked);
     // std::function wants a copyable target, a completion handler is not one.
-    auto held = std::make_shared<decltype(handler)>(std::move(handler));
-    pool->submit([held = std::move(held), executor = std::move(executor), &fn]() mutable {
+    struct Call {
+      decltype(handler) waiter;
       std::exception_ptr error;
+    };
+    auto call = std::make_shared<Call>(std::move(handler), nullptr);
+    auto work = [call, &fn] {
+      call->error = nullptr;
       try {
         fn();
       } catch (...) {
-        error = std::current_exception();
+        call->error = std::current_exception();
       }
-      // From here on the frame that owns fn may go at any moment.
-      asio::post(executor, [handler = std::move(*held), error]() mutable { std::move(handler)(error); });
-    });
+    };
+    auto deliver = [call, executor = std::move(executor)] {
+      asio::post(executor, [waiter = std::move(call->waiter), error = std::move(call->error)]() mutable {
+        std::move(waiter)(error);
+      });
+    };
+    pool->submit({std::move(work), std::move(deliver)}, together);
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>, void(std::exception_ptr)>(std::move(initiate),
                                                                                          asio::use_awaitable);

@@ -15,6 +15,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <type_traits>
 #include <vector>
@@ -64,13 +65,28 @@ Task<> yield_now();
 // Runs `fn` on the pool's thread and resumes on the loop with its result.
 class BlockingPool {
  public:
+  using Calls = std::span<const std::function<void()>>;
   explicit BlockingPool(unsigned threads = 1);
   ~BlockingPool();  // waits for all that was handed to it
   template <class F>
   Task<std::invoke_result_t<F&>> offload(F fn);
 
+  // For work that is cheaper done together. After gather(), all that was handed over by
+  // offload_together() while one group was at work is the next group, of at most `most`: `run` is
+  // given its calls in the order in which they came, runs each of them at least once, and only then
+  // their waiters go on, each with what its call said last. One group at a time; other threads of the
+  // pool do what offload() was given meanwhile. Call gather() once, before anything is handed over.
+  void gather(std::function<void(Calls)> run, std::size_t most);
+  // `fn` may run more than once: it leaves what it captured as it was. Without gather(): offload().
+  template <class F>
+  Task<std::invoke_result_t<F&>> offload_together(F fn) {
+    return hand_over(std::move(fn), true);
+  }
+
  private:
-  Task<> offload_erased(std::function<void()> fn);
+  template <class F>
+  Task<std::invoke_result_t<F&>> hand_over(F fn, bool together);
+  Task<> hand_over_erased(std::function<void()> fn, bool together);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
@@ -131,14 +147,19 @@ T Loop::block_on(Task<T> task) {
 
 template <class F>
 Task<std::invoke_result_t<F&>> BlockingPool::offload(F fn) {
+  return hand_over(std::move(fn), false);
+}
+
+template <class F>
+Task<std::invoke_result_t<F&>> BlockingPool::hand_over(F fn, bool together) {
   using R = std::invoke_result_t<F&>;
   if constexpr (std::is_void_v<R>) {
     std::function<void()> erased = [&fn] { fn(); };
-    co_await offload_erased(std::move(erased));
+    co_await hand_over_erased(std::move(erased), together);
   } else {
     std::optional<R> out;
     std::function<void()> erased = [&fn, &out] { out.emplace(fn()); };
-    co_await offload_erased(std::move(erased));
+    co_await hand_over_erased(std::move(erased), together);
     co_return std::move(*out);
   }
 }

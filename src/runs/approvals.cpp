@@ -121,7 +121,7 @@ net::Task<Error> Engine::Impl::refuse_approval(Ptr self, Caller caller, Run run,
   detail["workload"] = to_string(run.workload);
   const auto event = audit_event("run.approval_refused", caller.subject.user, run, std::move(detail));
   auto write = [self, &event] { return self->store.append_audit(event); };
-  const auto written = co_await self->db.offload(write);
+  const auto written = co_await self->db.offload_together(write);
   if (!written)
     why.message += " (and this refusal could not be written to the audit: " + written.error().message + ")";
   co_return why;

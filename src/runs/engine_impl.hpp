@@ -152,6 +152,9 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   static net::Task<> supervise(Ptr self, RunPtr r);
   static net::Task<> perform(Ptr self, RunPtr r, Step step);
   static net::Task<> create_job(Ptr self, RunPtr r);
+  [[nodiscard]] Action::Kind next_once_recorded(ActiveRun& r) const;
+  // Asks the policy, records the intent (and the Job's uid, if it is not on record yet), and starts
+  // the Job. A Job without its uid on record is left so where the policy does not say yes.
   static net::Task<> release_job(Ptr self, RunPtr r);
   static net::Task<Result<>> ask_again(Ptr self, RunPtr r);
   static net::Task<Result<>> look_closely(Ptr self, RunPtr r);

@@ -202,7 +202,7 @@ net::Task<> LogFollower::flush(Ptr self) {
     auto write = [self, &chunk] {
       return self->store_.append_log(self->options_.run_id, chunk, self->options_.owner);
     };
-    auto done = co_await self->db_.offload(write);
+    auto done = co_await self->db_.offload_together(write);
     if (!done && done.error().code == "store.not_owner") {
       // Another server reads the log on, from where the archive ends.
       self->stopping_ = true;

@@ -271,7 +271,7 @@ net::Task<> Engine::Impl::stop_imitation(Ptr self, Run run, json::value job) {
                                                  : ", and its command may have run until then")}};
   auto event = audit_event("run.tampered", "oddjob", run, std::move(detail));
   auto write = [self, &event] { return self->store.append_audit(event); };
-  const auto written = co_await self->db.offload(write);
+  const auto written = co_await self->db.offload_together(write);
   if (!written) spdlog::error("an imitated Job is not in the audit: {}", written.error().message);
   if (self->options.on_record) self->options.on_record();
   kube::DeleteOptions options;

@@ -24,7 +24,7 @@ net::Task<Result<>> Engine::Impl::change(Ptr self, RunPtr r, Change change, bool
     if (!events) co_return Result<>();
     const std::string owner = as_owner ? r->owner : std::string();
     auto write = [self, &next, &events, &owner] { return self->store.update_run(next, *events, owner); };
-    auto stored = co_await self->db.offload(write);
+    auto stored = co_await self->db.offload_together(write);
     if (stored) {
       if (stored->version > r->run.version) {
         stored->job = std::move(r->run.job);

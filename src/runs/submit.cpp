@@ -291,7 +291,7 @@ net::Task<Error> Engine::Impl::refuse(Ptr self, Caller caller, RunRequest reques
     e.detail["params"] = refused_params(request.params);
   }
   auto write = [self, &e] { return self->store.append_audit(e); };
-  const auto written = co_await self->db.offload(write);
+  const auto written = co_await self->db.offload_together(write);
   if (!written) {
     spdlog::error("a refusal is not in the audit: {}", written.error().message);
     why.message += " (and this refusal could not be written to the audit: " + written.error().message + ")";
@@ -471,7 +471,7 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   auto write = [self, &run, &key, &digest, &event, &placement] {
     return self->store.create_run(run, key, digest, event, placement);
   };
-  auto created = co_await self->db.offload(write);
+  auto created = co_await self->db.offload_together(write);
   const RecordingEnd recorded(self->recording, run_id);
   if (!created) co_return std::unexpected(full(std::move(created).error(), run.workload, placement));
   if (!key.empty()) self->remember_key(run.requester, key_hash, digest, created->run.id);

@@ -66,6 +66,18 @@ bool believed(ActiveRun& r, const Error& e) {
   return Steady::now() - *r.forbidden_since >= kForbiddenFor;
 }
 
+// The Job's uid goes into the record, once; nullopt: it is there, or the run has ended.
+std::optional<AuditEvent> record_uid(Run& run, std::string_view uid) {
+  if (!run.job_uid.empty() || is_final(run.state)) return std::nullopt;
+  run.job_uid = uid;
+  json::object detail{{"job", run.job_name}, {"namespace", run.workload.name_space}, {"uid", uid}};
+  return audit_event("run.job_created", std::string(kSelf), run, std::move(detail));
+}
+
+bool has_job(const ActiveRun& r, std::string_view uid) {
+  return r.job == Observation::Job::present && uid_of(r.job_object) == uid;
+}
+
 // Node clocks count in seconds and may be off: never before `low`, never after `high`.
 Time between(std::optional<Time> t, Time low, Time high) {
   return std::clamp(t.value_or(high), low, std::max(low, high));
@@ -193,11 +205,15 @@ net::Task<> Engine::Impl::perform(Ptr self, RunPtr r, Step step) {
     }
     case Kind::record_job: {
       const std::string uid(uid_of(r->job_object));
-      Change record = [uid](Run& run) -> std::optional<std::vector<AuditEvent>> {
-        if (!run.job_uid.empty() || is_final(run.state)) return std::nullopt;
-        run.job_uid = uid;
-        json::object detail{{"job", run.job_name}, {"namespace", run.workload.name_space}, {"uid", uid}};
-        return std::vector{audit_event("run.job_created", std::string(kSelf), run, std::move(detail))};
+      // Where it may start at once, uid and intent are one record.
+      if (self->next_once_recorded(*r) == Kind::release_job && self->holds_lease()) {
+        auto releasing = release_job(self, r);
+        co_await std::move(releasing);
+        if (!r->run.job_uid.empty() || !has_job(*r, uid)) break;
+      }
+      Change record = [uid](Run& run) {
+        auto event = record_uid(run, uid);
+        return event ? std::optional(std::vector{std::move(*event)}) : std::nullopt;
       };
       auto recording = persist(self, r, std::move(record));
       co_await std::move(recording);
@@ -388,7 +404,18 @@ net::Task<Result<>> Engine::Impl::look_closely(Ptr self, RunPtr r) {
   co_return Result<>();
 }
 
+// What the machine will say when the uid of the Job that is there is on record; of a Job that people
+// approve, it is there before they look.
+Action::Kind Engine::Impl::next_once_recorded(ActiveRun& r) const {
+  if (r.run.approval.required > 0) return Kind::record_job;
+  r.run.job_uid = uid_of(r.job_object);
+  const auto kind = next_step(r.run, observe(r), wait_now()).action.kind;
+  r.run.job_uid.clear();
+  return kind;
+}
+
 net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
+  const std::string uid(uid_of(r->job_object));
   const bool queued = self->observe(*r).queued;
   auto asking = ask_again(self, r);
   auto allowed = co_await std::move(asking);
@@ -396,6 +423,8 @@ net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
     auto looking = look_closely(self, r);
     allowed = co_await std::move(looking);
   }
+  // Its uid is recorded first, and the machine comes back to this.
+  if (!allowed && r->run.job_uid.empty()) co_return;
   if (!allowed && allowed.error().kind == Errc::forbidden && !allowed.error().code.starts_with("kube.")) {
     r->refusal = allowed.error();
     co_return;
@@ -404,11 +433,15 @@ net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
     co_await back_off(self, r, "Waiting to start: " + allowed.error().message);
     co_return;
   }
+  if (!has_job(*r, uid)) co_return;
   // The intent is on record before the call; a cancellation that is there first wins.
   bool go = false;
-  Change intend = [self, &go](Run& run) -> std::optional<std::vector<AuditEvent>> {
-    go = run.state == RunState::starting && !run.cancel_requested && run.result_reason.empty();
-    if (!go || run.released) return std::nullopt;
+  Change intend = [&go, &uid](Run& run) -> std::optional<std::vector<AuditEvent>> {
+    std::vector<AuditEvent> events;
+    if (auto made = record_uid(run, uid)) events.push_back(std::move(*made));
+    go = run.state == RunState::starting && !run.cancel_requested && run.result_reason.empty() &&
+         run.job_uid == uid;
+    if (!go || run.released) return events.empty() ? std::nullopt : std::optional(std::move(events));
     run.released = true;
     run.progress.clear();
     json::object detail{{"job", run.job_name}, {"uid", run.job_uid}, {"digest", run.digest}};
@@ -417,12 +450,15 @@ net::Task<> Engine::Impl::release_job(Ptr self, RunPtr r) {
       for (const auto& a : run.approvals) by.emplace_back(a.subject);
       detail["approvedBy"] = std::move(by);
     }
-    return std::vector{audit_event("run.starting", std::string(kSelf), run, std::move(detail))};
+    events.push_back(audit_event("run.starting", std::string(kSelf), run, std::move(detail)));
+    return events;
   };
   auto intending = persist(self, r, std::move(intend));
   const bool recorded = co_await std::move(intending);
   if (!recorded || !go) co_return;
   if (r->run.cancel_requested || self->stopping || r->lost || queued) co_return;
+  // Another Job of that name may have come meanwhile: the machine tells what becomes of the run.
+  if (!has_job(*r, uid)) co_return;
   // After the last wait before the call: a process that stood still goes no further.
   if (!self->holds_lease()) co_return;
   // What is released is what was looked at: any change since makes it a 409,

@@ -32,6 +32,8 @@ constexpr Duration kFilesEvery = std::chrono::seconds(10);
 constexpr std::size_t kMaxPem = 1U << 20U;
 constexpr std::size_t kMaxSecret = 64U << 10U;
 constexpr Duration kConnectRetry = std::chrono::seconds(2);
+// How many records at most wait for the disk together.
+constexpr std::size_t kCommitTogether = 64;
 
 // What may be shown of an error in the server's own log.
 std::string describe(const Error& e) {
@@ -187,6 +189,9 @@ struct Server::Impl {
     store_options.alone = true;
     store_options.busy_timeout = config.database_busy_timeout;
     OJ_TRY(store, store::Store::open(store_options));
+    // On PostgreSQL each commit is by itself, and nobody has to wait for another's.
+    if (!store->shared())
+      db.gather([s = store.get()](net::BlockingPool::Calls calls) { s->together(calls); }, kCommitTogether);
     replica = store->shared() ? replica_name() : std::string();
 
     client = std::make_unique<kube::Client>(loop, cluster_config);

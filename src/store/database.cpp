@@ -81,6 +81,44 @@ Result<> Database::commit(std::string_view point, const std::string& id) {
   return {};
 }
 
+void Database::together(std::span<const std::function<void()>> calls) {
+  if (calls.size() > 1 && group(calls)) return;
+  for (const auto& call : calls) call();
+}
+
+bool Database::group(std::span<const std::function<void()>> calls) {
+  const std::lock_guard lock(mutex_);
+  group_ = {};
+  const auto begun = guarded("beginning a transaction", [&]() -> Result<> {
+    OJ_CHECK(reconnect());
+    dialect_->begin_write(session_);
+    return {};
+  });
+  in_transaction_ = begun.has_value();
+  // One that cannot be begun is the answer for all: each would only wait for it as long again.
+  if (!begun) group_.spoiled = begun.error();
+  group_thread_ = std::this_thread::get_id();
+  for (const auto& call : calls) {
+    call();
+    if (begun && group_.spoiled) break;
+  }
+  group_thread_ = std::thread::id();
+  if (!begun) return true;
+  const auto ended = guarded("ending a transaction", [&]() -> Result<> {
+    if (group_.spoiled) return std::unexpected(*group_.spoiled);
+    for (const auto& point : group_.points) fault_point("store.commit.before", point);
+    session_.commit();
+    in_transaction_ = false;
+    for (const auto& point : group_.points) fault_point("store.commit.after", point);
+    return {};
+  });
+  if (ended) return true;
+  // A failed statement may hold its cursor open and block the rollback.
+  clear();
+  roll_back();
+  return false;
+}
+
 // The commit was sent, and its answer never came.
 Result<> Database::settle(const std::string& id, const std::exception& why) {
   const auto until = std::chrono::steady_clock::now() + kSettle;

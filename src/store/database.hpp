@@ -6,18 +6,26 @@
 // answer never came is looked up on a new connection: it happened, or it did
 // not and is begun anew; only if the database stays away is the call's outcome
 // unknown, and then its error says so ("store.commit_unknown").
+//
+// A commit waits for the disk, so calls that wait are cheaper together(): one
+// transaction, in which each has a savepoint of its own.
 #pragma once
 
 #include <soci/soci.h>
 
+#include <atomic>
 #include <chrono>
 #include <concepts>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <type_traits>
+#include <vector>
 
 #include "core/error.hpp"
 #include "store/dialect.hpp"
@@ -37,6 +45,7 @@ class Database {
   // not passed there.
   template <class F>
   std::invoke_result_t<F&> write(std::string_view what, std::string_view point, F fn) {
+    if (in_group()) return in_savepoint(what, point, fn);
     return transact(what, [&]() -> std::invoke_result_t<F&> {
       dialect_->begin_write(session_);
       return finish_write(point, fn);
@@ -54,6 +63,7 @@ class Database {
   // may be run more than once.
   template <class F>
   std::invoke_result_t<F&> read(std::string_view what, F fn) {
+    if (in_group()) return in_savepoint(what, "", fn);
     return transact(what, [&]() -> std::invoke_result_t<F&> {
       dialect_->begin_read(session_);
       in_transaction_ = true;
@@ -64,6 +74,13 @@ class Database {
     });
   }
 
+  // Runs the calls, each of which calls write() or read() on this thread and
+  // keeps the result, in one transaction with one commit. A write that returns
+  // an error undoes itself and nothing else. Where something throws, or the
+  // commit fails, all of it is undone and each call is run again, by itself. On
+  // return, what the calls kept in their last run is what happened.
+  void together(std::span<const std::function<void()>> calls);
+
   // For use inside write() and read() only.
   [[nodiscard]] Statements& statements() { return statements_; }
   [[nodiscard]] const Dialect& dialect() const { return *dialect_; }
@@ -71,6 +88,12 @@ class Database {
 
  private:
   static constexpr int kAttempts = 4;
+
+  // A transaction of several calls, under way.
+  struct Group {
+    std::optional<Error> spoiled;     // the calls still to come need not try
+    std::vector<std::string> points;  // of the calls that wrote
+  };
 
   explicit Database(std::unique_ptr<Dialect> dialect)
       : dialect_(std::move(dialect)), statements_(session_, dialect_->takes_nul()) {}
@@ -108,6 +131,25 @@ class Database {
       return std::unexpected(failed(e).with_context(what));
     }
   }
+  [[nodiscard]] bool in_group() const { return group_thread_.load() == std::this_thread::get_id(); }
+  // One call of a group.
+  template <class F>
+  std::invoke_result_t<F&> in_savepoint(std::string_view what, std::string_view point, F& fn) {
+    if (group_.spoiled) return std::unexpected(Error(*group_.spoiled).with_context(what));
+    try {
+      Query(statements_, "SAVEPOINT one").run();
+      auto result = fn();
+      if (!result) Query(statements_, "ROLLBACK TO SAVEPOINT one").run();
+      Query(statements_, "RELEASE SAVEPOINT one").run();
+      if (result && !point.empty()) group_.points.emplace_back(point);
+      return result;
+    } catch (const std::exception& e) {
+      group_.spoiled = dialect_->error_of(e, session_);
+      return std::unexpected(Error(*group_.spoiled).with_context(what));
+    }
+  }
+  // False: nothing of it happened, and each may be tried by itself.
+  bool group(std::span<const std::function<void()>> calls);
   Result<> reconnect();
   Error failed(const std::exception& e);
   Result<> commit(std::string_view point, const std::string& id);
@@ -121,6 +163,8 @@ class Database {
   soci::session session_;
   Statements statements_;
   bool in_transaction_ = false;
+  std::atomic<std::thread::id> group_thread_{};  // which is in a group: it has the mutex
+  Group group_;
   bool repeat_ = false;        // the call that just failed did not happen, and may be repeated
   std::optional<Error> away_;  // why the last attempt to connect failed
   std::chrono::steady_clock::time_point away_since_{};

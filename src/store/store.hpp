@@ -23,8 +23,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -173,6 +175,13 @@ class Store {
   virtual Result<std::int64_t> audit_end() = 0;
 
   virtual Result<> ping() = 0;  // can it be written to?
+
+  // Runs the calls, each of which makes one call to this store, on this thread, and keeps what it
+  // says. On SQLite they are one transaction, and wait for the disk once. One that fails harms no
+  // other; where all are undone (a full disk) each is run again by itself: what a call kept in its
+  // last run is what happened. On return, what was recorded is on the disk; none of it is known to
+  // anybody else before.
+  virtual void together(std::span<const std::function<void()>> calls) = 0;
 
   // ---- several servers on one database (docs/run-lifecycle.md, "Several replicas")
   // A lease is a name that one holder has until a time by the database's clock.

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
 
@@ -158,6 +159,129 @@ TEST(BlockingPoolTest, ALoopMayGoWhileWorkIsQueued) {
       loop.spawn("work", [](BlockingPool& p, std::atomic<int>& d) -> Task<> {
         auto work = [&d] { ++d; };
         co_await p.offload(work);
+      }(pool, done));
+    }
+    loop.block_on(yield_now());
+  }
+  EXPECT_EQ(done, 20);
+}
+
+// Hands over `n` calls in one turn of the loop; the group's first call keeps the thread until all are there.
+struct Gathering {
+  Loop loop;
+  std::atomic<int> handed_over = 0;
+  std::vector<int> order, groups, answers;
+  BlockingPool pool{1};
+
+  explicit Gathering(std::size_t most) {
+    pool.gather(
+        [this](BlockingPool::Calls calls) {
+          groups.push_back(static_cast<int>(calls.size()));
+          for (const auto& call : calls) call();
+        },
+        most);
+  }
+  Task<> hand_over(int id, int all) {
+    auto work = [this, id, all] {
+      const auto deadline = Clock::now() + seconds(10);
+      while (handed_over < all && Clock::now() < deadline) std::this_thread::yield();
+      order.push_back(id);
+      return id;
+    };
+    ++handed_over;
+    answers.push_back(co_await pool.offload_together(work));
+  }
+  void run(int n) {
+    for (int i = 0; i < n; ++i) loop.spawn("call", hand_over(i, n));
+    loop.run();
+  }
+};
+
+TEST(BlockingPoolTest, WhatComesWhileAGroupIsAtWorkIsTheNextGroup) {
+  Gathering g(100);
+  g.run(6);
+  EXPECT_EQ(g.order, (std::vector<int>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(g.answers, g.order);
+  EXPECT_EQ(std::accumulate(g.groups.begin(), g.groups.end(), 0), 6);
+  // The first holds the thread until all but perhaps the last one are there.
+  EXPECT_LE(g.groups.size(), 3U);
+}
+
+TEST(BlockingPoolTest, AGroupIsBounded) {
+  Gathering g(2);
+  g.run(7);
+  EXPECT_EQ(g.answers, (std::vector<int>{0, 1, 2, 3, 4, 5, 6}));
+  for (const int size : g.groups) EXPECT_LE(size, 2);
+}
+
+TEST(BlockingPoolTest, TheLastRunOfACallIsItsAnswer) {
+  Loop loop;
+  BlockingPool pool;
+  pool.gather(
+      [](BlockingPool::Calls calls) {
+        for (const auto& call : calls) call();
+        for (const auto& call : calls) call();
+      },
+      8);
+  int runs = 0;
+  auto work = [&runs] {
+    if (++runs == 1) throw std::runtime_error("only the first time");
+    return runs;
+  };
+  EXPECT_EQ(loop.block_on(pool.offload_together(work)), 2);
+  auto always = []() -> int { throw std::runtime_error("as asked"); };
+  EXPECT_THROW(loop.block_on(pool.offload_together(always)), std::runtime_error);
+}
+
+TEST(BlockingPoolTest, WithoutAGathererTogetherIsAlone) {
+  Loop loop;
+  BlockingPool pool;
+  auto work = [] { return 7; };
+  EXPECT_EQ(loop.block_on(pool.offload_together(work)), 7);
+}
+
+TEST(BlockingPoolTest, OtherWorkIsDoneWhileAGroupIs) {
+  for (const unsigned threads : {1U, 2U}) {
+    Loop loop;
+    BlockingPool pool(threads);
+    std::atomic<bool> other = false;
+    pool.gather(
+        [&](BlockingPool::Calls calls) {
+          // One thread alone does both in turn.
+          const auto deadline = Clock::now() + seconds(10);
+          while (threads == 2 && !other && Clock::now() < deadline) std::this_thread::yield();
+          for (const auto& call : calls) call();
+        },
+        8);
+    bool seen = false;
+    loop.spawn("group", [](BlockingPool& p, std::atomic<bool>& o, bool& s) -> Task<> {
+      auto work = [&o] { return o.load(); };
+      s = co_await p.offload_together(work);
+    }(pool, other, seen));
+    loop.spawn("other", [](BlockingPool& p, std::atomic<bool>& o) -> Task<> {
+      auto work = [&o] { o = true; };
+      co_await p.offload(work);
+    }(pool, other));
+    loop.run();
+    EXPECT_TRUE(other);
+    EXPECT_TRUE(seen || threads == 1);
+  }
+}
+
+TEST(BlockingPoolTest, ALoopMayGoWhileAGroupIsQueued) {
+  std::atomic<int> done = 0;
+  {
+    Loop loop;
+    BlockingPool pool;
+    pool.gather(
+        [](BlockingPool::Calls calls) {
+          for (const auto& call : calls) call();
+        },
+        3);
+    for (int i = 0; i < 20; ++i) {
+      loop.spawn("work", [](BlockingPool& p, std::atomic<int>& d) -> Task<> {
+        auto work = [&d] { ++d; };
+        co_await p.offload_together(work);
       }(pool, done));
     }
     loop.block_on(yield_now());

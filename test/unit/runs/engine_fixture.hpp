@@ -7,6 +7,7 @@
 #include <atomic>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 
 #include "mini_cluster.hpp"
 #include "runs/engine.hpp"
@@ -18,6 +19,8 @@ class FailingStore final : public store::Store {
  public:
   store::Store* real = nullptr;
   std::atomic<bool> fail_writes = false;
+  std::mutex mutex;
+  std::vector<std::string> updates;  // that were stored: the types of each one's events
 
   Result<Created> create_run(Run run, std::string_view key, std::string_view digest, AuditEvent event,
                              store::Placement placement) override {
@@ -26,7 +29,14 @@ class FailingStore final : public store::Store {
   }
   Result<Run> update_run(Run run, std::vector<AuditEvent> events, std::string_view owner) override {
     if (fail_writes) return down();
-    return real->update_run(std::move(run), std::move(events), owner);
+    std::string types;
+    for (const auto& e : events) types += (types.empty() ? "" : " ") + e.type;
+    auto stored = real->update_run(std::move(run), std::move(events), owner);
+    if (stored && !types.empty()) {
+      const std::lock_guard lock(mutex);
+      updates.push_back(std::move(types));
+    }
+    return stored;
   }
   Result<Run> get_run(std::string_view id) override { return real->get_run(id); }
   Result<store::RunPage> list_runs(const store::RunFilter& f, std::string_view cursor, int limit) override {
@@ -65,6 +75,7 @@ class FailingStore final : public store::Store {
   }
   Result<std::int64_t> audit_end() override { return real->audit_end(); }
   Result<> ping() override { return real->ping(); }
+  void together(std::span<const std::function<void()>> calls) override { real->together(calls); }
   [[nodiscard]] bool shared() const override { return real->shared(); }
   Result<bool> take_lease(std::string_view name, std::string_view holder, Duration time) override {
     if (fail_writes) return down();
@@ -97,6 +108,7 @@ class EngineTest : public ::testing::Test {
     cluster.put_deployment({{"oddjob.dev/allowed-users", "ann"}, {"oddjob.dev/allow-env", "*"}});
     options.retry_min = Duration(5);
     options.retry_max = Duration(50);
+    db.gather([this](net::BlockingPool::Calls calls) { failing.together(calls); }, 8);
     begin();
   }
   ~EngineTest() override {

@@ -1,10 +1,8 @@
 // Locked, full, damaged, killed: a clear error, or the record, and nothing half.
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <cstdlib>
 
@@ -13,8 +11,6 @@
 
 // What happens to a file; of PostgreSQL, postgresql_test.cpp tells.
 #ifndef ODDJOB_STORE_ON_POSTGRESQL
-
-extern char** environ;
 
 namespace oddjob::store {
 namespace {
@@ -66,14 +62,6 @@ TEST_F(StoreTest, ADamagedFileIsCalledCorrupt) {
   auto s = Store::open(options());
   const Error e = !s ? s.error() : (*s)->list_runs({}, "", 100).error();
   EXPECT_EQ(e.code, "store.corrupt") << e.message;
-}
-
-int in_child(const std::function<int()>& fn) {
-  const pid_t pid = ::fork();
-  if (pid == 0) ::_exit(fn());
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 // Fills until it is refused; checks that the refusal is right and that nothing
@@ -159,29 +147,6 @@ TEST(CrashChild, DISABLED_Work) {
   ASSERT_TRUE((*s)->append_audit(event("last")));
 }
 
-// Kills at passage n of `point`; true if the child was killed.
-bool crash(const std::string& db, const std::string& point, int n) {
-  const pid_t pid = ::fork();
-  if (pid == 0) {
-    ::setenv("ODDJOB_CRASH_AT", (point + ":" + std::to_string(n)).c_str(), 1);
-    ::setenv("ODDJOB_TEST_DB", db.c_str(), 1);
-    const int null = ::open("/dev/null", O_WRONLY);
-    ::dup2(null, 1);
-    ::dup2(null, 2);
-    ::execl("/proc/self/exe", "store_test", "--gtest_filter=CrashChild.DISABLED_Work",
-            "--gtest_also_run_disabled_tests", static_cast<char*>(nullptr));
-    ::_exit(99);
-  }
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  if (WIFEXITED(status)) {
-    EXPECT_EQ(WEXITSTATUS(status), 0) << point << ":" << n;
-    return false;
-  }
-  EXPECT_EQ(WTERMSIG(status), SIGKILL);
-  return true;
-}
-
 struct Picture {
   std::size_t runs;
   std::int64_t log, audit;
@@ -197,7 +162,7 @@ TEST(Crash, AtAnyCommitLeavesAllOfItOrNothing) {
     for (int n = 1; n <= 6; ++n) {
       SCOPED_TRACE(point + ":" + std::to_string(n));
       TempDir dir;
-      const bool killed = crash(dir.file("x.db"), point, n);
+      const bool killed = crash("CrashChild.DISABLED_Work", dir.file("x.db"), point, n);
       EXPECT_EQ(killed, n <= 5);
       StoreOptions o;
       o.url = "sqlite:" + dir.file("x.db");

@@ -2,13 +2,18 @@
 // are built twice: on SQLite, and with ODDJOB_STORE_ON_POSTGRESQL.
 #pragma once
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -105,6 +110,39 @@ inline AuditEvent event(std::string_view type, std::string_view actor = "ann", j
   e.actor = actor;
   e.detail = std::move(detail);
   return e;
+}
+
+// Its exit code, or 128 and the signal.
+inline int in_child(const std::function<int()>& fn) {
+  const pid_t pid = ::fork();
+  if (pid == 0) ::_exit(fn());
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+// Runs a disabled test in a process of its own, which finds the database by ODDJOB_TEST_DB, and
+// kills it at passage n of `point`; true if it was killed.
+inline bool crash(const std::string& test, const std::string& db, const std::string& point, int n) {
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::setenv("ODDJOB_CRASH_AT", (point + ":" + std::to_string(n)).c_str(), 1);
+    ::setenv("ODDJOB_TEST_DB", db.c_str(), 1);
+    const int null = ::open("/dev/null", O_WRONLY);
+    ::dup2(null, 1);
+    ::dup2(null, 2);
+    ::execl("/proc/self/exe", "store_test", ("--gtest_filter=" + test).c_str(),
+            "--gtest_also_run_disabled_tests", static_cast<char*>(nullptr));
+    ::_exit(99);
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  if (WIFEXITED(status)) {
+    EXPECT_EQ(WEXITSTATUS(status), 0) << point << ":" << n;
+    return false;
+  }
+  EXPECT_EQ(WTERMSIG(status), SIGKILL);
+  return true;
 }
 
 class StoreTest : public ::testing::Test {
