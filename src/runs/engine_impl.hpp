@@ -126,7 +126,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
     Policy policy;
     policy::Decision decision;
     render::Rendered rendered;
-    RunRequest request;  // with what a template filled in
+    RunRequest request;                            // with what a template filled in
     std::chrono::steady_clock::duration waited{};  // for the API server
   };
   [[nodiscard]] ApprovalTerms terms(const Prepared& prepared, const Run& run, int required) const;

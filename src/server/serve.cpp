@@ -32,6 +32,8 @@ constexpr Duration kFilesEvery = std::chrono::seconds(10);
 constexpr std::size_t kMaxPem = 1U << 20U;
 constexpr std::size_t kMaxSecret = 64U << 10U;
 constexpr Duration kConnectRetry = std::chrono::seconds(2);
+// SQLite: one for a commit, the other one reads meanwhile.
+constexpr unsigned kDatabaseThreads = 2;
 // How many records at most wait for the disk together.
 constexpr std::size_t kCommitTogether = 64;
 
@@ -78,7 +80,7 @@ struct Server::Impl {
   std::vector<auth::StaticToken> given_tokens;
   std::string config_file;
   // In the order of construction; destroyed in reverse.
-  net::BlockingPool db;
+  net::BlockingPool db{kDatabaseThreads};
   std::unique_ptr<store::Store> store;
   std::unique_ptr<kube::Client> client;
   std::unique_ptr<hooks::Deliverer> hooks;

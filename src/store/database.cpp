@@ -22,6 +22,14 @@ Result<std::unique_ptr<Database>> Database::open(const StoreOptions& options) {
   OJ_TRY(auto dialect, make_dialect(options));
   std::unique_ptr<Database> db(new Database(std::move(dialect)));
   OJ_CHECK(db->guarded("opening the database", [&] { return db->dialect_->connect(db->session_); }));
+  if (db->dialect_->reads_apart()) {
+    StoreOptions same = options;
+    same.alone = false;  // the first one keeps the others out
+    OJ_TRY(auto dialect_of_reads, make_dialect(same));
+    db->reads_.reset(new Database(std::move(dialect_of_reads)));
+    auto& reads = *db->reads_;
+    OJ_CHECK(reads.guarded("opening the database", [&] { return reads.dialect_->connect(reads.session_); }));
+  }
   return db;
 }
 

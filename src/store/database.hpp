@@ -1,4 +1,6 @@
-// One connection, its mutex, its transactions; exceptions of SOCI end here.
+// One connection, its mutex, its transactions; exceptions of SOCI end here. Where
+// the dialect says so, a second one for reading: it does not wait for commits,
+// nor they for it, and it sees what was committed before it began.
 //
 // A connection that was lost is made anew by the next call. A transaction that
 // surely did not happen (the connection broke before its commit was sent, a
@@ -64,9 +66,11 @@ class Database {
   template <class F>
   std::invoke_result_t<F&> read(std::string_view what, F fn) {
     if (in_group()) return in_savepoint(what, "", fn);
+    if (reads_) return reads_->read(what, std::move(fn));
     return transact(what, [&]() -> std::invoke_result_t<F&> {
       dialect_->begin_read(session_);
       in_transaction_ = true;
+      const Reading mine(reading_);
       auto result = fn();
       session_.commit();
       in_transaction_ = false;
@@ -82,13 +86,27 @@ class Database {
   void together(std::span<const std::function<void()>> calls);
 
   // For use inside write() and read() only.
-  [[nodiscard]] Statements& statements() { return statements_; }
+  [[nodiscard]] Statements& statements() {
+    return reads_ && reads_->reading_.load() == std::this_thread::get_id() ? reads_->statements_
+                                                                           : statements_;
+  }
   [[nodiscard]] const Dialect& dialect() const { return *dialect_; }
   [[nodiscard]] soci::session& session() { return session_; }
 
  private:
   static constexpr int kAttempts = 4;
 
+  // In its scope the thread is in a read().
+  class Reading {
+   public:
+    explicit Reading(std::atomic<std::thread::id>& who) : who_(who) { who_ = std::this_thread::get_id(); }
+    ~Reading() { who_ = std::thread::id(); }
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+
+   private:
+    std::atomic<std::thread::id>& who_;
+  };
   // A transaction of several calls, under way.
   struct Group {
     std::optional<Error> spoiled;     // the calls still to come need not try
@@ -165,8 +183,10 @@ class Database {
   bool in_transaction_ = false;
   std::atomic<std::thread::id> group_thread_{};  // which is in a group: it has the mutex
   Group group_;
-  bool repeat_ = false;        // the call that just failed did not happen, and may be repeated
-  std::optional<Error> away_;  // why the last attempt to connect failed
+  std::atomic<std::thread::id> reading_{};
+  std::unique_ptr<Database> reads_;  // null: this connection does
+  bool repeat_ = false;              // the call that just failed did not happen, and may be repeated
+  std::optional<Error> away_;        // why the last attempt to connect failed
   std::chrono::steady_clock::time_point away_since_{};
 };
 

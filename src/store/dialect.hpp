@@ -34,6 +34,8 @@ class Dialect {
 
   // Can other servers be on this database at the same time?
   [[nodiscard]] virtual bool shared() const { return false; }
+  // Is a second connection for reading of use?
+  [[nodiscard]] virtual bool reads_apart() const { return false; }
   // May text hold a NUL byte?
   [[nodiscard]] virtual bool takes_nul() const { return true; }
   // Must a failed transaction be rolled back before its statements are closed?

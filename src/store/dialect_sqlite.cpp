@@ -86,6 +86,8 @@ class SqliteDialect final : public Dialect {
     }
     pragma(session, "synchronous = FULL");
     pragma(session, "foreign_keys = ON");
+    // What a savepoint may have to put back is kept in memory, and no folder for temporary files is needed.
+    pragma(session, "temp_store = MEMORY");
     if (path_ != kMemory) move_log_beside(session);
     return {};
   }
@@ -93,6 +95,9 @@ class SqliteDialect final : public Dialect {
   // IMMEDIATE, so that two writers wait for each other here and not, with a
   // failure, in the middle.
   void begin_write(soci::session& session) override { execute(session, "BEGIN IMMEDIATE"); }
+
+  // In memory each connection is a database of its own.
+  [[nodiscard]] bool reads_apart() const override { return path_ != kMemory; }
 
   [[nodiscard]] std::string table_names() const override {
     return "SELECT name FROM sqlite_master WHERE type = 'table'";

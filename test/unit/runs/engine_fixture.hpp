@@ -19,8 +19,11 @@ class FailingStore final : public store::Store {
  public:
   store::Store* real = nullptr;
   std::atomic<bool> fail_writes = false;
-  std::mutex mutex;
-  std::vector<std::string> updates;  // that were stored: the types of each one's events
+  // The types of the events of each update that was asked for and had any.
+  std::vector<std::string> updates() {
+    const std::lock_guard lock(mutex_);
+    return updates_;
+  }
 
   Result<Created> create_run(Run run, std::string_view key, std::string_view digest, AuditEvent event,
                              store::Placement placement) override {
@@ -31,12 +34,11 @@ class FailingStore final : public store::Store {
     if (fail_writes) return down();
     std::string types;
     for (const auto& e : events) types += (types.empty() ? "" : " ") + e.type;
-    auto stored = real->update_run(std::move(run), std::move(events), owner);
-    if (stored && !types.empty()) {
-      const std::lock_guard lock(mutex);
-      updates.push_back(std::move(types));
+    if (!types.empty()) {
+      const std::lock_guard lock(mutex_);
+      updates_.push_back(std::move(types));
     }
-    return stored;
+    return real->update_run(std::move(run), std::move(events), owner);
   }
   Result<Run> get_run(std::string_view id) override { return real->get_run(id); }
   Result<store::RunPage> list_runs(const store::RunFilter& f, std::string_view cursor, int limit) override {
@@ -92,6 +94,8 @@ class FailingStore final : public store::Store {
   Result<std::vector<store::LiveRun>> live_runs() override { return real->live_runs(); }
 
  private:
+  std::mutex mutex_;
+  std::vector<std::string> updates_;
   static std::unexpected<Error> down() {
     return oddjob::fail(Errc::unavailable, "store.unavailable", "the database is locked");
   }

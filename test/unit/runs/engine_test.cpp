@@ -28,7 +28,7 @@ TEST_F(EngineTest, ARunGivesItsLogItsExitCodeAndItsStory) {
   EXPECT_LE(*r.started, *r.finished);
   EXPECT_EQ(story(r.id),
             (Strings{"run.requested", "run.job_created", "run.starting", "run.started", "run.finished"}));
-  EXPECT_EQ(failing.updates, (Strings{"run.job_created run.starting", "run.started", "run.finished"}))
+  EXPECT_EQ(failing.updates(), (Strings{"run.job_created run.starting", "run.started", "run.finished"}))
       << "each waits for the disk";
   EXPECT_TRUE(store_->verify_audit()->ok);
   EXPECT_EQ(cluster.jobs_made, 1);

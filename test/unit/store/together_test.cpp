@@ -85,7 +85,8 @@ TEST_F(StoreTest, TogetherACallThatFailsHarmsNoOther) {
        [&] {
          oddjob::Run next = store_->get_run(old.id).value();
          next.message = "half";
-         return code_of(store_->update_run(next, {event("never"), event("never", "a", {{"pad", std::string(2'000'000, 'x')}})}));
+         return code_of(store_->update_run(
+             next, {event("never"), event("never", "a", {{"pad", std::string(2'000'000, 'x')}})}));
        }},
   };
   for (const auto& row : rows) {
@@ -146,6 +147,18 @@ TEST_F(StoreTest, TogetherNothingIsKnownToOthersBeforeAllIsOnTheDisk) {
   store_->together(calls);
   EXPECT_EQ(seen, "0");
   EXPECT_EQ(Raw(path()).one("SELECT COUNT(*) FROM audit"), "2");
+}
+
+TEST_F(StoreTest, TogetherOthersReadMeanwhile) {
+  const oddjob::Run old = create(sample_run());
+  oddjob::Run next = old;
+  next.state = RunState::running;
+  std::optional<RunState> seen;
+  const Calls calls = {[&] { EXPECT_TRUE(store_->update_run(next, {event("run.started")})); },
+                       [&] { std::thread([&] { seen = store_->get_run(old.id)->state; }).join(); }};
+  store_->together(calls);
+  EXPECT_EQ(seen, old.state) << "what is not on the disk is not known";
+  EXPECT_EQ(store_->get_run(old.id)->state, RunState::running);
 }
 
 // A statement that fails by itself: the transaction may be gone with it.
