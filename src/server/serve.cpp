@@ -32,8 +32,6 @@ constexpr Duration kFilesEvery = std::chrono::seconds(10);
 constexpr std::size_t kMaxPem = 1U << 20U;
 constexpr std::size_t kMaxSecret = 64U << 10U;
 constexpr Duration kConnectRetry = std::chrono::seconds(2);
-// SQLite: one for a commit, the other one reads meanwhile.
-constexpr unsigned kDatabaseThreads = 2;
 // How many records at most wait for the disk together.
 constexpr std::size_t kCommitTogether = 64;
 
@@ -62,6 +60,9 @@ api::ApiLimits api_limits(const ServerConfig& c) {
   return limits;
 }
 
+// SQLite: one for a commit, the other one reads meanwhile. PostgreSQL has one connection for both.
+unsigned database_threads(const ServerConfig& c) { return c.database_url.starts_with("sqlite:") ? 2 : 1; }
+
 store::LogRetention log_retention(const ServerConfig& c) { return {c.log_max_age, c.log_max_bytes}; }
 
 // Of this process and no other, and readable: where it runs comes first.
@@ -80,7 +81,7 @@ struct Server::Impl {
   std::vector<auth::StaticToken> given_tokens;
   std::string config_file;
   // In the order of construction; destroyed in reverse.
-  net::BlockingPool db{kDatabaseThreads};
+  net::BlockingPool db{database_threads(config)};
   std::unique_ptr<store::Store> store;
   std::unique_ptr<kube::Client> client;
   std::unique_ptr<hooks::Deliverer> hooks;
