@@ -14,7 +14,7 @@ target_compile_options(oj_options INTERFACE
   -fno-omit-frame-pointer -fstack-protector-strong -fpch-preprocess)
 # Named by every room, and so here: a precompiled header is only used where the
 # same macros are defined as where it was made.
-target_link_libraries(oj_options INTERFACE Boost::json fmt::fmt)
+target_link_libraries(oj_options INTERFACE ${BOOST_JSON} ${FMT})
 target_compile_definitions(oj_options INTERFACE BOOST_ASIO_NO_DEPRECATED BOOST_JSON_NO_DEPRECATED)
 if(ODDJOB_FAULT_POINTS)
   target_compile_definitions(oj_options INTERFACE ODDJOB_FAULT_POINTS)

@@ -2,7 +2,8 @@
 
 script/image runs this. Everything that goes in is found from the programs themselves
 (the dynamic loader's list of libraries), and each file is traced to its Debian package,
-for the SBOM, for scanners (var/lib/dpkg/status.d) and for the packages' licences.
+for the SBOM, for scanners (var/lib/dpkg/status.d) and for the packages' licences. So are
+the archives that the programs were linked with, of which the linker left a list beside them.
 
 Formats: OCI image layout and image specification 1.0; SPDX 2.3 (JSON).
 """
@@ -83,6 +84,18 @@ def owners(paths):
     return found
 
 
+def archives(program):
+    """Archives of others that were linked into it, as the linker wrote them down (`oddjobd.d`, a rule of make)."""
+    rule = program.with_name(program.name + ".d")
+    if not rule.exists():
+        sys.exit(f"error: {rule} is missing; the build writes it beside {program.name}, and without it nobody could say "
+                 "what was linked into the program")
+    words = rule.read_text().replace("\\\n", " ").split()
+    # Ours are named from the build's folder on.
+    return {pathlib.Path(w.removesuffix(":")).resolve() for w in words
+            if w.startswith("/") and w.removesuffix(":").endswith(".a")}
+
+
 FIELDS = ("Package", "Version", "source:Package", "source:Version", "Architecture", "Homepage", "Maintainer")
 
 
@@ -92,9 +105,40 @@ class Package:
          self.maintainer) = fields
         self.status = status  # as dpkg keeps it: what scanners of images read
 
+        self.licence = pathlib.Path("/usr/share/doc", self.name, "copyright")
+
     def purl(self):
         version = self.version.replace(":", "%3A").replace("+", "%2B")
         return f"pkg:deb/debian/{self.name}@{version}?arch={self.architecture}&distro=debian-12"
+
+
+def built_from_source(archive):
+    """The Debian source package of what script/lib/libraries.sh built."""
+    said = archive.with_name("package")
+    if not said.exists():
+        sys.exit(f"error: {archive} belongs to no Debian package, so nobody could say what is in the image")
+    fields = dict(line.split(": ", 1) for line in said.read_text().splitlines())
+    name, version = fields["Package"], fields["Version"]
+    homepage, maintainer = fields.get("Homepage", ""), fields.get("Maintainer", "NOASSERTION")
+    architecture = output("dpkg", "--print-architecture").strip()
+    status = (f"Package: {name}\nStatus: install ok installed\nMaintainer: {maintainer}\nArchitecture: {architecture}\n"
+              f"Source: {name}\nVersion: {version}\nDescription: linked into OddJob's programs\n")
+    package = Package((name, version, name, version, "source", homepage, maintainer), status)
+    package.licence = archive.with_name("copyright")
+    return package
+
+
+def linked_in(programs):
+    """{program's name: packages that are linked into it}, the C++ runtime among them."""
+    found = {program.name: archives(program) for program in programs}
+    owner = owners(set().union(*found.values()))
+    debian = {p.name: p for p in packages_named({name.partition(":")[0] for name in owner.values()})}
+    made = {}
+    for archive in set().union(*found.values()):
+        package = debian[owner[archive].partition(":")[0]] if archive in owner else built_from_source(archive)
+        made[archive] = debian.setdefault(package.name, package)
+    return {name: sorted({made[a].name: made[a] for a in paths}.values(), key=lambda p: p.name)
+            for name, paths in found.items()}
 
 
 def packages_named(names):
@@ -149,7 +193,7 @@ def stripped(program):
 
 
 def assemble(bin_folder):
-    """(tree, packages, programs): the root file system and where it comes from."""
+    """(tree, packages, linked, programs): the root file system and where it comes from."""
     tree = Tree()
     for name in ("bin", "sbin", "lib", "lib64"):
         tree.folder(f"usr/{name}")
@@ -175,13 +219,13 @@ def assemble(bin_folder):
     for name in ("etc", "var", "var/lib", "run"):
         tree.folder(name)
     tree.folder("var/lib/oddjob", 0o700, USER)
-    for package in packages:
+    linked = linked_in([bin_folder / name for name in PROGRAMS])
+    for package in [*packages, *(p for each in linked.values() for p in each)]:
         tree.file(f"var/lib/dpkg/status.d/{package.name}", package.status)
-        licence = pathlib.Path("/usr/share/doc", package.name, "copyright")
-        if licence.exists():
-            tree.file(str(licence), licence.read_bytes())
+        if package.licence.exists():
+            tree.file(f"usr/share/doc/{package.name}/copyright", package.licence.read_bytes())
     tree.file("usr/share/doc/oddjob/copyright", (ROOT / "LICENSE").read_bytes())
-    return tree, packages, programs
+    return tree, packages, linked, programs
 
 
 # ---- how it is written --------------------------------------------------------------------------------------
@@ -239,7 +283,7 @@ def write_archive(path, folder, when):
                 archive.addfile(info, data)
 
 
-def write_sbom(path, packages, programs, version, image_digest, when):
+def write_sbom(path, packages, linked, programs, version, image_digest, when):
     def spdx(name):
         return "SPDXRef-" + re.sub(r"[^A-Za-z0-9.-]", "-", name)
 
@@ -253,7 +297,8 @@ def write_sbom(path, packages, programs, version, image_digest, when):
                "licenseDeclared": "NOASSERTION", "copyrightText": f"see /usr/share/doc/{p.name}/copyright in the image",
                **({"homepage": p.homepage} if p.homepage else {}),
                "externalRefs": [{"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
-                                 "referenceLocator": p.purl()}]} for p in packages]
+                                 "referenceLocator": p.purl()}]}
+              for p in [*packages, *{p.name: p for each in linked.values() for p in each}.values()]]
     ours = [{"name": name, "SPDXID": spdx(f"program-{name}"), "versionInfo": version, "supplier": "NOASSERTION",
              "downloadLocation": "NOASSERTION", "filesAnalyzed": False, "licenseConcluded": "Apache-2.0",
              "licenseDeclared": "Apache-2.0", "copyrightText": "NOASSERTION", "packageFileName": f"usr/bin/{name}",
@@ -263,6 +308,8 @@ def write_sbom(path, packages, programs, version, image_digest, when):
     related = [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-oddjob"}]
     related += [{"spdxElementId": "SPDXRef-oddjob", "relationshipType": "CONTAINS", "relatedSpdxElement": x["SPDXID"]}
                 for x in ours + listed]
+    related += [{"spdxElementId": spdx(f"program-{name}"), "relationshipType": "STATIC_LINK",
+                 "relatedSpdxElement": spdx(f"deb-{p.name}")} for name, each in linked.items() for p in each]
     document = {"spdxVersion": "SPDX-2.3", "dataLicense": "CC0-1.0", "SPDXID": "SPDXRef-DOCUMENT",
                 "name": f"oddjob-{version}", "documentNamespace": f"https://oddjob.dev/spdx/oddjob-{version}-{image_digest[7:23]}",
                 "creationInfo": {"created": iso(when), "creators": ["Tool: oddjob-script-image"]},
@@ -294,18 +341,23 @@ def renew(document, text):
     document.write_text(old[:begin + len(MARKERS[0])] + "\n" + text + old[end:])
 
 
-def report(tree, packages, programs, sizes, out):
+def report(tree, packages, linked, programs, sizes):
     with tempfile.TemporaryDirectory() as folder:
         with tarfile.open(fileobj=io.BytesIO(tree.tar(0))) as archive:
             archive.extractall(folder, filter="tar") if hasattr(tarfile, "tar_filter") else archive.extractall(folder)
         taken = start_times(pathlib.Path(folder))
     compressed, raw = sizes
-    rows = "".join(f"| {p.name} | {p.version} |\n" for p in packages)
+    rows = "".join(f"| {p.name} | {p.version} | its files |\n" for p in packages)
+    inside = {p.name: p for each in linked.values() for p in each}
+    for name, p in sorted(inside.items()):
+        into = " and ".join(f"`{program}`" for program, each in linked.items() if p in each)
+        rows += f"| {name} | {p.version} | linked into {into} |\n"
     return (f"Compressed {megabytes(compressed)}, unpacked {megabytes(raw)}: `oddjobd` {megabytes(len(programs['oddjobd']))}, "
-            f"`oddjob` {megabytes(len(programs['oddjob']))}, the rest is the {len(packages)} Debian packages below. "
+            f"`oddjob` {megabytes(len(programs['oddjob']))}, the rest is {len(packages)} Debian packages; "
+            f"{len(inside)} more are linked into the programs. "
             f"`oddjobd --version`, from start to end: {taken[0] * 1e3:.0f} / {taken[len(taken) // 2] * 1e3:.0f} / "
             f"{taken[-1] * 1e3:.0f} ms (minimum, median, maximum of {len(taken)}).\n\n"
-            f"| package | version |\n|---|---|\n{rows}")
+            f"| package | version | what of it |\n|---|---|---|\n{rows}")
 
 
 def main():
@@ -320,15 +372,15 @@ def main():
     options.out.mkdir(parents=True, exist_ok=True)
     when = timestamp()
     version, commit = version_of(options.bin / "oddjobd")
-    tree, packages, programs = assemble(options.bin)
+    tree, packages, linked, programs = assemble(options.bin)
     image_digest, compressed, raw = write_layout(options.out / "oci", tree, when, version, commit)
     write_archive(options.out / "oddjob.tar", options.out / "oci", when)
-    write_sbom(options.out / "sbom.spdx.json", packages, programs, version, image_digest, when)
+    write_sbom(options.out / "sbom.spdx.json", packages, linked, programs, version, image_digest, when)
     print(f"    oddjob:{version} {image_digest}")
     print(f"    {megabytes(compressed)} compressed, {megabytes(raw)} unpacked, {len(packages)} Debian packages")
     print(f"    {options.out}/oci, oddjob.tar, sbom.spdx.json")
     if options.document:
-        renew(ROOT / "docs" / "install.md", report(tree, packages, programs, (compressed, raw), options.out))
+        renew(ROOT / "docs" / "install.md", report(tree, packages, linked, programs, (compressed, raw)))
         print("    docs/install.md has the new figures")
 
 

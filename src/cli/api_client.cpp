@@ -156,9 +156,10 @@ Result<std::unique_ptr<ApiClient>> ApiClient::make(net::Loop& loop, const Settin
   }
   OJ_TRY(auto options, http_options(settings));
   OJ_TRY(auto token, bearer(settings, environment));
-  const auto path = session_path(environment, settings.server);
+  std::string path;
   std::optional<LoginSession> session;
   if (token.empty()) {
+    path = session_path(environment, settings.server);
     OJ_TRY(session, load_session(path, environment));
     if (session && session->server != settings.server) session.reset();
     if (!session)

@@ -109,20 +109,21 @@ struct HttpClient::Impl {
   // 7.88 keeps the news that an HTTP/2 stream was given up to itself until it has
   // something else to send there, and the server would stream on for nobody.
   // Closing a connection says it at once, and TCP holds back a sender that is
-  // not read without a word to the other streams.
+  // not read without a word to the other streams. Made for the first stream.
   std::shared_ptr<CurlEngine> streams;
   CURLSH* shared;  // TLS sessions, so that the second connection is a short handshake
 
-  Impl(Loop& loop, HttpClientOptions o) : options(std::move(o)) {
+  boost::asio::any_io_executor executor;
+
+  Impl(Loop& loop, HttpClientOptions o) : options(std::move(o)), executor(loop.executor()) {
     curl_once();
-    requests = std::make_shared<CurlEngine>(loop.executor(), options.max_connections);
-    streams = std::make_shared<CurlEngine>(loop.executor(), options.max_connections);
+    requests = std::make_shared<CurlEngine>(executor, options.max_connections);
     shared = curl_share_init();
     curl_share_setopt(shared, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
   }
   ~Impl() {
     requests->close();
-    streams->close();
+    if (streams) streams->close();
     curl_share_cleanup(shared);
   }
   Impl(const Impl&) = delete;
@@ -142,6 +143,7 @@ struct HttpClient::Impl {
     if (t->easy == nullptr) return fail(t->make_error(Errc::internal, "http.internal", "out of memory"));
     set_up_connection(*t, url);
     set_up_message(*t, url);
+    if (!whole && !streams) streams = std::make_shared<CurlEngine>(executor, options.max_connections);
     if (!(whole ? requests : streams)->attach(*t))
       return fail(t->make_error(Errc::cancelled, "http.cancelled", "the client was closed"));
     return t;

@@ -70,7 +70,13 @@ def test_the_sbom_names_every_package_and_what_scanners_find_is_the_same(image):
     assert sbom["spdxVersion"] == "SPDX-2.3" and sbom["dataLicense"] == "CC0-1.0"
     listed = {p["name"]: p for p in sbom["packages"] if p["SPDXID"].startswith("SPDXRef-deb-")}
     status = {m.name.rsplit("/", 1)[1] for m in image.members() if m.name.startswith("var/lib/dpkg/status.d/")}
-    assert set(listed) == status and {"libc6", "libssl3", "libcurl4", "ca-certificates"} <= status
+    assert set(listed) == status and {"libc6", "libssl3", "ca-certificates"} <= status
+    # Linked in or not, libcurl is named, and by Debian's version.
+    (curl,) = status & {"curl", "libcurl4"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+-\d\S*", listed[curl]["versionInfo"]), listed[curl]
+    linked = {r["relatedSpdxElement"] for r in sbom["relationships"]
+              if r["relationshipType"] == "STATIC_LINK" and r["spdxElementId"] == "SPDXRef-program-oddjobd"}
+    assert (listed[curl]["SPDXID"] in linked) == (curl == "curl") and linked <= {p["SPDXID"] for p in listed.values()}
     for package in listed.values():
         (reference,) = package["externalRefs"]
         assert reference["referenceLocator"].startswith(f"pkg:deb/debian/{package['name']}@")

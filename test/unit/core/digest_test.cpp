@@ -75,6 +75,12 @@ TEST(RandomBytes, AreAsManyAsAskedAndNeverTheSame) {
     ASSERT_EQ(b.size(), 16U);
     ASSERT_TRUE(seen.insert(b).second);
   }
+  // More than the kernel gives at once, all of it random.
+  for (const std::size_t n : {0U, 1U, 255U, 256U, 257U, 1000U}) {
+    const auto b = random_bytes(n);
+    ASSERT_EQ(b.size(), n);
+    for (std::size_t at = 0; at + 16 <= n; at += 16) ASSERT_TRUE(seen.insert(b.substr(at, 16)).second);
+  }
 }
 
 }  // namespace
