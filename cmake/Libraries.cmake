@@ -101,6 +101,12 @@ oddjob_library(SOCI_CORE ${SOCI_CORE_SHARED} libsoci_core.a "" SERVER NEEDS ${CM
 oddjob_library(SOCI_SQLITE3 ${SOCI_SQLITE3_SHARED} libsoci_sqlite3.a "" SERVER NEEDS ${SOCI_CORE} SQLite::SQLite3)
 oddjob_library(SOCI_POSTGRESQL ${SOCI_POSTGRESQL_SHARED} libsoci_postgresql.a "" SERVER NEEDS ${SOCI_CORE} PkgConfig::PQ)
 oddjob_library(PROMETHEUS prometheus-cpp::core libprometheus-cpp-core.a prometheus-cpp SERVER NEEDS Threads::Threads)
+if(ODDJOB_DEVCLUSTER)
+  # Debian's brings ICU by way of XML, and ICU the shared C++ runtime.
+  find_package(ZLIB REQUIRED)
+  pkg_check_modules(LIBARCHIVE REQUIRED IMPORTED_TARGET libarchive)
+  oddjob_library(ARCHIVE PkgConfig::LIBARCHIVE libarchive.a libarchive SERVER NEEDS ZLIB::ZLIB PkgConfig::ZSTD)
+endif()
 set(CURL CURL::libcurl)
 if(NGHTTP2)
   oddjob_library(CURL CURL::libcurl libcurl.a curl NEEDS ${NGHTTP2} OpenSSL::SSL OpenSSL::Crypto Threads::Threads)

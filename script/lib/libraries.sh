@@ -14,12 +14,13 @@
 # this exits with 0 then too.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-# Source package, the package whose headers OddJob is compiled with, the archive.
+# Source package, the package whose headers OddJob is compiled with, the archive, its target in the source.
 LIBRARIES='
-curl           libcurl4-openssl-dev libcurl.a
-fmtlib         libfmt-dev           libfmt.a
-spdlog         libspdlog-dev        libspdlog.a
-prometheus-cpp prometheus-cpp-dev   libprometheus-cpp-core.a
+curl           libcurl4-openssl-dev libcurl.a                libcurl
+fmtlib         libfmt-dev           libfmt.a                 fmt
+libarchive     libarchive-dev       libarchive.a             archive_static
+prometheus-cpp prometheus-cpp-dev   libprometheus-cpp-core.a core
+spdlog         libspdlog-dev        libspdlog.a              spdlog
 '
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/oddjob/libraries
 
@@ -31,6 +32,10 @@ options_of() {
       -DBUILD_CURL_EXE=OFF -DBUILD_TESTING=OFF -DENABLE_MANUAL=OFF -DCURL_ZLIB=OFF \
       -DUSE_LIBIDN2=OFF -DCURL_USE_LIBPSL=OFF -DCURL_USE_LIBSSH2=OFF -DCURL_USE_OPENLDAP=OFF ;;
     fmtlib) echo -DFMT_DOC=OFF -DFMT_TEST=OFF ;;
+    libarchive) echo -DENABLE_OPENSSL=OFF -DENABLE_NETTLE=OFF -DENABLE_LIBB2=OFF -DENABLE_LZ4=OFF -DENABLE_LZMA=OFF \
+      -DENABLE_ZLIB=ON -DENABLE_ZSTD=ON -DENABLE_BZip2=OFF -DENABLE_LIBXML2=OFF -DENABLE_EXPAT=OFF \
+      -DENABLE_PCREPOSIX=OFF -DENABLE_TAR=OFF -DENABLE_CPIO=OFF -DENABLE_CAT=OFF -DENABLE_TEST=OFF \
+      -DENABLE_XATTR=OFF -DENABLE_ACL=OFF -DENABLE_ICONV=OFF ;;
     spdlog) echo -DSPDLOG_FMT_EXTERNAL=ON -DSPDLOG_BUILD_SHARED=OFF -DSPDLOG_BUILD_EXAMPLE=OFF -DSPDLOG_BUILD_TESTS=OFF ;;
     prometheus-cpp) echo -DENABLE_PULL=OFF -DENABLE_PUSH=OFF -DENABLE_COMPRESSION=OFF -DENABLE_TESTING=OFF \
       -DUSE_THIRDPARTY_LIBRARIES=OFF ;;
@@ -56,8 +61,8 @@ newest() {
 }
 
 missing() {
-  while read -r source package archive; do
-    [[ -z $source || -n $(newest "$source" "$package" "$archive") ]] || printf '%s\n' "$source $package $archive"
+  while read -r source package archive target; do
+    [[ -z $source || -n $(newest "$source" "$package" "$archive") ]] || printf '%s\n' "$source $package $archive $target"
   done <<< "$LIBRARIES"
 }
 
@@ -92,7 +97,7 @@ APT::Sandbox::User "$(id -un)";
 END
 }
 
-# build SOURCE ARCHIVE FROM TO
+# build SOURCE ARCHIVE FROM TO TARGET
 build() {
   local flags launcher=()
   flags="$(cd "$3" && DEB_BUILD_MAINT_OPTIONS=hardening=+all dpkg-buildflags --get CFLAGS) $(dpkg-buildflags --get CPPFLAGS)"
@@ -101,9 +106,10 @@ build() {
     launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
   export CCACHE_BASEDIR=$3 CCACHE_NOHASHDIR=true
   # shellcheck disable=SC2046  # options, without spaces in them
-  cmake -S "$3" -B "$3/oddjob-build" -G Ninja "${launcher[@]}" -DCMAKE_BUILD_TYPE=None "-DCMAKE_C_FLAGS=$flags" \
-    "-DCMAKE_CXX_FLAGS=$flags" -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DBUILD_SHARED_LIBS=OFF $(options_of "$1") &&
-    cmake --build "$3/oddjob-build" || return 1
+  cmake -S "$3" -B "$3/oddjob-build" -G Ninja "${launcher[@]}" "-DCMAKE_C_FLAGS=$flags" \
+    "-DCMAKE_CXX_FLAGS=$flags" -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS_RELEASE= -DCMAKE_CXX_FLAGS_RELEASE= \
+    -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DBUILD_SHARED_LIBS=OFF $(options_of "$1") &&
+    cmake --build "$3/oddjob-build" --target "$5" || return 1
   if [[ $1 == curl ]]; then
     grep -q '^#define USE_NGHTTP2 1' "$3/oddjob-build/lib/curl_config.h" &&
       grep -q '^#define USE_THREADS_POSIX 1' "$3/oddjob-build/lib/curl_config.h" || return 1
@@ -114,7 +120,7 @@ build() {
 # A library that was built in another way is built anew.
 recipe=$(printf '%s' "$LIBRARIES" "$(declare -f options_of build)" | sha256sum | cut -c1-8)
 
-# obtain FOLDER SOURCE PACKAGE ARCHIVE: says why not, where it cannot.
+# obtain FOLDER SOURCE PACKAGE ARCHIVE TARGET: says why not, where it cannot.
 obtain() {
   local folder=$1 source=$2 archive=$4 version wanted
   if ! (cd "$folder" && timeout 300 apt-get -qq -c apt.conf source --download-only "$source") > "$folder/log" 2>&1; then
@@ -128,7 +134,7 @@ obtain() {
     return 0
   fi
   if ! { dpkg-source -x "$folder/$source"_*.dsc "$folder/$source" &&
-    build "$source" "$archive" "$folder/$source" "$folder/built/$source"; } > "$folder/log" 2>&1; then
+    build "$source" "$archive" "$folder/$source" "$folder/built/$source" "$5"; } > "$folder/log" 2>&1; then
     cp "$folder/log" "$cache/$source.log"
     say "Building $source $version failed: see $cache/$source.log"
     return 0
@@ -143,7 +149,7 @@ obtain() {
 }
 
 if [[ ${1:-} == --where ]]; then
-  while read -r source package archive; do
+  while read -r source package archive _; do
     [[ $source != "${2:?--where needs the name of a source package}" ]] || newest "$source" "$package" "$archive"
   done <<< "$LIBRARIES"
   exit 0
@@ -165,7 +171,7 @@ say "Building libraries from Debian's source, once: $(cut -d ' ' -f 1 <<< "$todo
 if ! timeout 300 apt-get -qq -c "$work/apt.conf" update > "$work/log" 2>&1; then
   without "its package sources cannot be reached ($(grep -m1 '^E:' "$work/log" || tail -n 1 "$work/log"))"
 fi
-while read -r source package archive; do
-  obtain "$work" "$source" "$package" "$archive" < /dev/null
+while read -r source package archive target; do
+  obtain "$work" "$source" "$package" "$archive" "$target" < /dev/null
 done <<< "$todo"
 [[ -z $(missing) ]] || without "what is missing is named above"

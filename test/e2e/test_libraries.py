@@ -83,6 +83,6 @@ def test_without_a_source_it_says_why_and_the_build_goes_on(machine, apt, reason
     assert done.code == 0 and reason in done.out, done
     assert "built with this machine's shared libraries" in done.out
     assert [p.name for p in (folder / "cache" / "oddjob" / "libraries").iterdir()] == [".lock"]
-    for source in ("curl", "fmtlib", "spdlog", "prometheus-cpp"):
+    for source in ("curl", "fmtlib", "libarchive", "spdlog", "prometheus-cpp"):
         where = run([SCRIPT, "--where", source], environment)
         assert (where.code, where.out) == (0, ""), where
