@@ -2,8 +2,9 @@
 # The libraries that are linked into OddJob's programs and of which Debian has no archive, or none that is fit
 # for it: built once from Debian's own source packages, with Debian's security patches and compiler options.
 #
-# Each shared library costs a command of `oddjob` some of the few milliseconds that it lasts. Debian's libcurl
-# alone brings thirty more (LDAP, Kerberos, SSH, RTMP, ...); ours does HTTP, HTTPS by OpenSSL and HTTP/2.
+# Each shared library costs a command of `oddjob` some of the few milliseconds that it lasts, and the server
+# memory. Debian's libcurl alone brings thirty more (LDAP, Kerberos, SSH, RTMP, ...); ours does HTTP, HTTPS by
+# OpenSSL and HTTP/2. Our libarchive does tar, gzip and zstd.
 #
 #   script/lib/libraries.sh                builds what is missing, or older than what the machine has installed
 #   script/lib/libraries.sh --where curl   prints the folder of that one; nothing if there is none
@@ -157,7 +158,7 @@ fi
 [[ $# == 0 ]] || die "unknown option '$1'"
 [[ -n $(missing) ]] || exit 0
 command -v apt-get > /dev/null && command -v dpkg-source > /dev/null || without "there is no apt-get or no dpkg-source here"
-mkdir -p "$cache"
+mkdir -p "$cache" || without "$cache cannot be made"
 # One build at a time; the others wait for it and find its result.
 exec 9> "$cache/.lock"
 flock 9
