@@ -134,6 +134,9 @@ net::Task<Answer> get_run(Exchange& x) {
   auto body = to_json(run, true);
   if (run.state == RunState::pending_approval) {
     body["approval"].as_object()["mayApprove"] = x.services.engine.may_approve(x.caller, run);
+  } else if (is_final(run.state) && run.log_bytes > 0) {
+    OJ_CO_TRY(const auto dropped, co_await x.services.engine.dropped_log(run.id));
+    if (dropped) body["logDropped"] = json::object{{"at", format_time(dropped->at)}, {"by", dropped->by}};
   }
   co_return json_response(200, body);
 }

@@ -77,8 +77,12 @@ std::string describe(const json::value& run) {
   row("Created", get_string(run, {"createdAt"}));
   row("Started", get_string(run, {"startedAt"}));
   row("Finished", get_string(run, {"finishedAt"}));
-  row("Log", fmt::format("{} bytes{}", get_int(run, {"logBytes"}).value_or(0),
-                         get_bool(run, {"logComplete"}) ? ", complete" : ""));
+  const auto bytes = get_int(run, {"logBytes"}).value_or(0);
+  if (const auto dropped = get_string(run, {"logDropped", "at"}); !dropped.empty())
+    row("Log",
+        fmt::format("{} bytes, dropped at {} by {}", bytes, dropped, get_string(run, {"logDropped", "by"})));
+  else
+    row("Log", fmt::format("{} bytes{}", bytes, get_bool(run, {"logComplete"}) ? ", complete" : ""));
   return out;
 }
 

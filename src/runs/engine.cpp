@@ -378,6 +378,13 @@ net::Task<Result<std::string>> Engine::read_log(std::string run_id, std::int64_t
   }(impl_, std::move(run_id), offset, max_bytes);
 }
 
+net::Task<Result<std::optional<store::DroppedLog>>> Engine::dropped_log(std::string run_id) {
+  return [](Impl::Ptr self, std::string id) -> net::Task<Result<std::optional<store::DroppedLog>>> {
+    auto read = [self, &id] { return self->store.dropped_log(id); };
+    co_return co_await self->db.offload(read);
+  }(impl_, std::move(run_id));
+}
+
 void Engine::set_limits(EngineLimits limits) {
   static_cast<EngineLimits&>(impl_->options) = std::move(limits);
 }

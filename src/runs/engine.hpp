@@ -162,6 +162,8 @@ class Engine {
   // Archived bytes plus what is not yet flushed; empty when there is nothing
   // beyond `offset` now.
   net::Task<Result<std::string>> read_log(std::string run_id, std::int64_t offset, std::size_t max_bytes);
+  // Whether retention has dropped it; nullopt: it is kept.
+  net::Task<Result<std::optional<store::DroppedLog>>> dropped_log(std::string run_id);
 
   struct Stats {
     std::size_t active = 0;

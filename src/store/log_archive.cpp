@@ -80,6 +80,18 @@ std::optional<std::int64_t> LogArchive::length(std::string_view run_id) {
   return n;
 }
 
+Result<std::optional<DroppedLog>> LogArchive::dropped(std::string_view run_id) {
+  return db_.read("reading whether a log is kept", [&]() -> Result<std::optional<DroppedLog>> {
+    long long at_us = 0;
+    DroppedLog out;
+    Query q(db_.statements(), "SELECT dropped_us, dropped_by FROM run_logs WHERE run_id = :run");
+    if (!q.in(run_id).out(at_us).out(out.by).one()) return fail(no_such_run(run_id));
+    if (at_us == 0) return std::nullopt;
+    out.at = Time(std::chrono::microseconds(at_us));
+    return out;
+  });
+}
+
 Result<> LogArchive::append(std::string_view run_id, const LogChunk& chunk, std::string_view owner) {
   if (chunk.data.size() > kMaxLogAppend) {
     return fail(Errc::too_large, "store.log_too_large",

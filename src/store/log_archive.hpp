@@ -29,6 +29,7 @@ class LogArchive {
   Result<> append(std::string_view run_id, const LogChunk& chunk, std::string_view owner);
   // Inside a write(): "store.not_owner" if the run is not this replica's.
   Result<> owned(std::string_view run_id, std::string_view owner);
+  Result<std::optional<DroppedLog>> dropped(std::string_view run_id);
   Result<std::string> read(std::string_view run_id, std::int64_t offset, std::size_t max_bytes);
   Result<std::optional<LogCursor>> cursor(std::string_view run_id, std::string_view pod_uid);
 

@@ -273,6 +273,9 @@ class SqlStore final : public Store {
       return *n;
     });
   }
+  Result<std::optional<DroppedLog>> dropped_log(std::string_view run_id) override {
+    return logs_.dropped(run_id);
+  }
   Result<std::optional<LogCursor>> log_cursor(std::string_view run_id, std::string_view pod_uid) override {
     return logs_.cursor(run_id, pod_uid);
   }

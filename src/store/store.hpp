@@ -98,6 +98,11 @@ struct LogRetention {
 // Under these keys of the configuration, which say why a log was dropped.
 inline constexpr std::string_view kLogMaxAge = "retention.logMaxAge";
 inline constexpr std::string_view kLogMaxBytes = "retention.logMaxBytes";
+// That a run's log is not kept any more.
+struct DroppedLog {
+  Time at{};
+  std::string by;  // one of the keys above
+};
 struct DroppedLogs {
   std::int64_t by_age = 0, by_size = 0;  // logs
   std::int64_t kept_bytes = 0;           // of those that are there, stored
@@ -159,6 +164,8 @@ class Store {
   virtual Result<std::string> read_log(std::string_view run_id, std::int64_t offset,
                                        std::size_t max_bytes) = 0;
   virtual Result<std::int64_t> log_length(std::string_view run_id) = 0;
+  // nullopt: it is kept.
+  virtual Result<std::optional<DroppedLog>> dropped_log(std::string_view run_id) = 0;
   virtual Result<std::optional<LogCursor>> log_cursor(std::string_view run_id, std::string_view pod_uid) = 0;
 
   // Drops logs by the rule, at most so many, and records each ("run.log_dropped"): read_log() says

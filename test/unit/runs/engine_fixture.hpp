@@ -62,6 +62,9 @@ class FailingStore final : public store::Store {
     return real->read_log(id, offset, max);
   }
   Result<std::int64_t> log_length(std::string_view id) override { return real->log_length(id); }
+  Result<std::optional<store::DroppedLog>> dropped_log(std::string_view id) override {
+    return real->dropped_log(id);
+  }
   Result<std::optional<store::LogCursor>> log_cursor(std::string_view id, std::string_view pod) override {
     return real->log_cursor(id, pod);
   }

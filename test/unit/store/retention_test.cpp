@@ -30,6 +30,8 @@ class RetentionTest : public StoreTest {
     const auto read = store_->read_log(id, 0, 10);
     if (read) return read->size() == 10 ? "kept" : "short";
     EXPECT_EQ(read.error().code, "store.log_dropped");
+    const auto dropped = store_->dropped_log(id);
+    EXPECT_TRUE(dropped && *dropped && read.error().message.contains((*dropped)->by));
     EXPECT_EQ(read.error().kind, Errc::gone);
     for (const auto key : {kLogMaxAge, kLogMaxBytes})
       if (read.error().message.contains(std::string(key) + " dropped it at 20")) return std::string(key);
