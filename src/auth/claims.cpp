@@ -66,7 +66,9 @@ Result<> check_addressee(const json::value& claims, const Issuer& issuer) {
     return refused("auth.token_audience",
                    fmt::format("the bearer token was made for {}, not for this server",
                                audiences.empty() ? "nobody" : "'" + printable(audiences.front(), 100) + "'"),
-                   "`oddjob login` gets one for this server");
+                   issuer.workloads.empty() ? "`oddjob login` gets one for this server"
+                                            : "a pipeline asks its CI system for one with the audience " +
+                                                  join(issuer.audiences, " or "));
   // In tokens of people (OpenID Connect Core 3.1.3.7). A machine's are held to its claims.
   const bool people = issuer.workloads.empty();
   if (!people && issuer.authorized_parties.empty()) return {};
@@ -93,7 +95,8 @@ Result<> check_times(const json::value& claims, const Issuer& issuer, Time now) 
   if (!exp) return refused("auth.token_malformed", "the bearer token does not say when it expires (`exp`)");
   if (now >= *exp + issuer.clock_skew)
     return refused("auth.token_expired", fmt::format("the bearer token expired at {}", format_time(*exp)),
-                   "run `oddjob login`");
+                   issuer.workloads.empty() ? "run `oddjob login`"
+                                            : "a pipeline asks its CI system for a new one in each job");
   for (const auto& from : {nbf, iat})
     if (from && now + issuer.clock_skew < *from)
       return refused("auth.token_not_yet",

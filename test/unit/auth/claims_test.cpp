@@ -143,6 +143,14 @@ TEST(Claims, AWorkloadIsTheFirstEntryAllOfWhoseClaimsHold) {
     const auto r = subject_of(claims, issuer, kNow);
     return r ? r->user : r.error().code;
   };
+  const auto hint = [&](json::object more) {
+    json::object claims{{"iss", "https://ci.example.com"}, {"aud", "oddjob"}, {"exp", at(60)}};
+    for (auto& [k, v] : more) claims[k] = v;
+    const auto r = subject_of(claims, issuer, kNow);
+    return r ? std::string() : r.error().hint;
+  };
+  EXPECT_NE(hint({{"aud", "another"}}).find("with the audience oddjob"), std::string::npos);
+  EXPECT_NE(hint({{"exp", at(-600)}}).find("a pipeline"), std::string::npos) << "nobody logs in there";
   EXPECT_EQ(who({}), "ci:acme/payments");
   EXPECT_EQ(who({{"ref", "refs/heads/mainly"}}), "auth.token_claim");
   EXPECT_EQ(who({{"ref", "refs/heads/x"}, {"ref_protected", true}, {"run", 8}}),
