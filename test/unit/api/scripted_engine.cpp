@@ -120,5 +120,8 @@ net::Task<Result<std::string>> Engine::read_log(std::string run_id, std::int64_t
                                                 std::size_t max_bytes) {
   co_return impl_->script.store->read_log(run_id, offset, max_bytes);
 }
+net::Task<Result<std::optional<store::DroppedLog>>> Engine::dropped_log(std::string run_id) {
+  co_return impl_->script.store->dropped_log(run_id);
+}
 
 }  // namespace oddjob::runs
