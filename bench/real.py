@@ -6,7 +6,8 @@
 
 create  wall time of `oddjob run --detach` and `kubectl create job`, in turn (A B A B ...), pair by pair
 load    posts from a bare client (test/kubernetes/components/benchclient) over many connections: runs to
-        OddJob, Jobs to the API server; and the server's own share of a create, as it tells itself (Server-Timing)
+        OddJob, Jobs to the API server; and the server's own share of a create, as it tells itself (Server-Timing),
+        beside the API server on the same processors, and with the server scheduled ahead of it (SCHED_RR)
 memory  VmRSS of oddjobd and of a client-go informer, both with all Deployments in view
 
 There is no node: pods are made and wait, so that what they would run disturbs nothing.
@@ -78,8 +79,21 @@ def bench_create(cluster, kubeconfig, folder, runs):
         server.stop()
 
 
-def own_share(kubeconfig, folder, runs):
-    server = start_server(folder / "share", kubeconfig)
+def put_first(pid):
+    """A processor whenever it wants one, ahead of all else on the machine; False where that is not allowed."""
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            os.sched_setscheduler(int(thread), os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        return False
+    return True
+
+
+def own_share(kubeconfig, folder, runs, first):
+    server = start_server(folder / ("share-first" if first else "share"), kubeconfig)
+    if first and not put_first(server.process.child.pid):
+        server.stop()
+        return print("\n(not allowed here: the same with the server ahead of the API server on the machine's processors)")
     api, parts = harness.Api(server.url, harness.token_of("ann")), {"oddjob": [], "kubernetes": []}
     try:
         for i in range(runs + 5):
@@ -89,7 +103,8 @@ def own_share(kubeconfig, folder, runs):
                 parts[name].append(float(milliseconds))
     finally:
         server.stop()
-    print(f"\n{runs} creates, one after the other: whose the time to answer is     p50 ms     p99 ms")
+    title = f"{runs} creates, {'the server ahead of all else' if first else 'one after the other'}: whose the time is"
+    print(f"\n{title:<60}     p50 ms     p99 ms")
     for name, label in (("oddjob", "OddJob's own, the audit's commit included"), ("kubernetes", "the API server's")):
         times = sorted(parts[name][5:])
         print(f"  {label:<58} {statistics.median(times):10.1f} {times[len(times) * 99 // 100]:10.1f}")
@@ -189,7 +204,8 @@ def main():
             if wanted("create"):
                 bench_create(cluster, kubeconfig, folder, options.runs)
             if wanted("load"):
-                own_share(kubeconfig, folder, options.posts)
+                own_share(kubeconfig, folder, options.posts, first=False)
+                own_share(kubeconfig, folder, options.posts, first=True)
                 bench_load(cluster, kubeconfig, folder, options.posts, client)
             if wanted("memory"):
                 bench_memory(cluster, kubeconfig, folder, options.deployments, client)
