@@ -4,14 +4,11 @@ What a machine without a container runtime cannot do is done by the test in the 
 being the node that the server's pod is on (`rollout status`, `port-forward`). STANDS_FOR and `around` are the company.
 """
 
-import json
 import re
 
-import pytest
-
 import cluster as kubernetes
-from harness import ROOT, eventually
-from people import ACCOUNTS, oidc
+from harness import ROOT
+from people import oidc
 from reader import Reader, steps
 
 PAGE = "install.md"
@@ -19,13 +16,6 @@ PAGE = "install.md"
 STANDS_FOR = ("https://login.example.com", "https://gitlab.example.com")
 PIPELINE = dict(aud="oddjob", sub="project_path:acme/payments", project_path="acme/payments", ref="main",
                 ref_protected="true", email=None, email_verified=None, groups=None)
-
-
-@pytest.fixture
-def provider(tmp_path):
-    running = oidc.Provider(tmp_path / "provider", ACCOUNTS).start()
-    yield running
-    running.stop()
 
 
 def around(reader, provider):

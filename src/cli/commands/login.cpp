@@ -8,6 +8,7 @@
 #include "cli/login/flows.hpp"
 #include "cli/login/keyring.hpp"
 #include "cli/login/provider.hpp"
+#include "cli/login/renew.hpp"
 #include "cli/login/session.hpp"
 #include "core/text.hpp"
 
@@ -156,9 +157,7 @@ net::Task<Result<int>> logout(net::Loop& loop, Invocation& i, Settings settings)
   }
   // Gone here whatever happens there.
   if (session && *session && !(*session)->refresh_token.empty()) {
-    LoginIssuer issuer{(*session)->issuer, (*session)->client_id,     (*session)->ca_pem,
-                       (*session)->scopes, (*session)->client_secret, {}};
-    auto provider = co_await Provider::find(loop, std::move(issuer));
+    auto provider = co_await Provider::find(loop, issuer_of(**session));
     Result<> revoked = provider ? Result<>{} : Result<>(std::unexpected(provider.error()));
     if (provider) revoked = co_await (*provider)->revoke((*session)->refresh_token);
     if (!revoked)

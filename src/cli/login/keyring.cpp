@@ -2,18 +2,17 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cctype>
+#include <atomic>
 
 #include "core/json.hpp"
 #include "core/text.hpp"
-#include "process/process.hpp"
+#include "process/credential_helper.hpp"
 
 namespace oddjob::cli {
 namespace {
 
 constexpr auto kTimeout = std::chrono::minutes(2);
-constexpr std::size_t kMaxSecret = 48U << 10U, kMaxOutput = 64U << 10U;
+constexpr std::size_t kMaxSecret = 48U << 10U;
 
 // Helpers know secrets by a URL, and some take it apart: a path keeps ours apart from a registry's.
 std::string key_of(std::string_view server) { return fmt::format("{}/oddjob-session", server); }
@@ -26,10 +25,7 @@ struct Keyring::Answer {
 };
 
 Result<Keyring> Keyring::named(std::string helper, const Environment& environment) {
-  const bool good = !helper.empty() && helper.size() <= 64 && std::ranges::all_of(helper, [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
-  });
-  if (!good)
+  if (!process::is_credential_helper_name(helper))
     return fail(Errc::invalid_argument, "cli.keyring_name",
                 fmt::format("'{}' cannot be the name of a credential helper", printable(helper, 80)),
                 "it is what comes after docker-credential-, such as secretservice or pass");
@@ -42,14 +38,10 @@ std::unexpected<Error> Keyring::failed(std::string_view why, std::string hint) c
 }
 
 Result<Keyring::Answer> Keyring::ask(std::string_view verb, std::string input) const {
-  process::ProcessRequest request;
-  request.argv = {"docker-credential-" + helper_, std::string(verb)};
-  request.environment = *environment_;
-  request.input = std::move(input);
-  request.timeout = kTimeout;
-  request.max_output = kMaxOutput;
   const std::atomic<bool> never{false};
-  auto result = process::run_process(request, never);
+  auto answer = process::ask_credential_helper(helper_, std::string(verb), std::move(input), *environment_,
+                                               kTimeout, never);
+  auto& result = answer.process;
   using process::ProcessEnd;
   if (result.end == ProcessEnd::not_started)
     return failed("cannot be started",
@@ -58,8 +50,7 @@ Result<Keyring::Answer> Keyring::ask(std::string_view verb, std::string input) c
     return failed(fmt::format("did not end within {}", human_duration(kTimeout)), "is the keyring locked?");
   if (result.end != ProcessEnd::exited) return failed("printed too much");
   if (!result.signalled && result.status == 0) return Answer{true, std::move(result.output)};
-  // So says the protocol, on standard output.
-  if (result.output.find("credentials not found") != std::string::npos) return Answer{};
+  if (answer.nothing) return Answer{};
   return failed(
       fmt::format("failed to {} ({} {})", verb, result.signalled ? "signal" : "exit code", result.status),
       "is the keyring locked, or gone? `oddjob login` makes a new session, without --credential-helper in a "
@@ -77,7 +68,7 @@ Result<> Keyring::store(std::string_view server, std::string_view secret) const 
 Result<std::optional<std::string>> Keyring::get(std::string_view server) const {
   OJ_TRY(const auto answer, ask("get", key_of(server)));
   if (!answer.found) return std::nullopt;
-  const auto v = parse_json(answer.output, "its answer", kMaxOutput);
+  const auto v = parse_json(answer.output, "its answer", process::kMaxHelperOutput);
   if (!v || find(*v, {"Secret"}) == nullptr) return failed("printed no answer of the protocol");
   const auto secret = get_string(*v, {"Secret"});
   if (secret.empty()) return std::nullopt;  // so says docker-credential-pass

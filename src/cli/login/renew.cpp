@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "cli/login/provider.hpp"
-
 namespace oddjob::cli {
 namespace {
 
@@ -17,6 +15,10 @@ std::unexpected<Error> expired(const LoginSession& s) {
 }
 
 }  // namespace
+
+LoginIssuer issuer_of(const LoginSession& session) {
+  return {session.issuer, session.client_id, session.ca_pem, session.scopes, session.client_secret, {}};
+}
 
 bool needs_renewal(const LoginSession& session, Time now) { return session.expires - kBefore <= now; }
 
@@ -32,9 +34,7 @@ net::Task<Result<LoginSession>> renewed(net::Loop& loop, std::string path, Login
     if (holds) co_return session;
     co_return expired(session);
   }
-  LoginIssuer issuer{session.issuer, session.client_id,     session.ca_pem,
-                     session.scopes, session.client_secret, {}};
-  auto provider = co_await Provider::find(loop, std::move(issuer));
+  auto provider = co_await Provider::find(loop, issuer_of(session));
   Result<Tokens> tokens =
       provider ? Result<Tokens>(Tokens{}) : Result<Tokens>(std::unexpected(provider.error()));
   if (provider) tokens = co_await (*provider)->refresh(session.refresh_token);

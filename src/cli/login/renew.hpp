@@ -3,11 +3,15 @@
 
 #include <string>
 
+#include "cli/login/provider.hpp"
 #include "cli/login/session.hpp"
 #include "core/error.hpp"
 #include "net/async.hpp"
 
 namespace oddjob::cli {
+
+// Where it was made, for all that comes after the login page.
+LoginIssuer issuer_of(const LoginSession& session);
 
 // True where the ID token should be renewed before it is sent.
 bool needs_renewal(const LoginSession& session, Time now);

@@ -7,12 +7,11 @@
 #include "core/digest.hpp"
 #include "core/json.hpp"
 #include "core/text.hpp"
-#include "process/process.hpp"
+#include "process/credential_helper.hpp"
 
 namespace oddjob::image {
 namespace {
 
-constexpr std::size_t kMaxHelperOutput = 64U << 10U;
 constexpr std::string_view kDockerHub = "https://index.docker.io/v1/";
 
 std::string normal_key(std::string_view key) {
@@ -79,12 +78,6 @@ Result<Credential> credential(const json::value& v, std::string_view what, std::
   return out;
 }
 
-bool is_helper_name(std::string_view s) {
-  return !s.empty() && s.size() <= 64 && std::ranges::all_of(s, [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
-  });
-}
-
 }  // namespace
 
 Result<DockerConfig> parse_docker_config(std::string_view text, std::string_view what) {
@@ -108,7 +101,9 @@ Result<DockerConfig> parse_docker_config(std::string_view text, std::string_view
   if (const auto* helpers = find_object(*parsed, {"credHelpers"}))
     for (const auto& [key, value] : *helpers)
       if (value.is_string()) out.helpers[normal_key(key)] = sv(value.get_string());
-  const auto check = [&](const std::string& name) { return name.empty() || is_helper_name(name); };
+  const auto check = [&](const std::string& name) {
+    return name.empty() || process::is_credential_helper_name(name);
+  };
   bool good = check(out.helper);
   for (const auto& [key, name] : out.helpers) good = good && check(name);
   if (!good) return bad(what, "the name of a credential helper is malformed");
@@ -137,7 +132,7 @@ Result<Credential> parse_helper_output(std::string_view output, std::string_view
     return fail(Errc::unavailable, "image.helper_failed",
                 fmt::format("credential helper docker-credential-{}: {}", helper, why));
   };
-  const auto parsed = parse_json(output, "its output", kMaxHelperOutput);
+  const auto parsed = parse_json(output, "its output", process::kMaxHelperOutput);
   if (!parsed || !parsed->is_object()) return bad_output("what it printed is not a JSON object");
   Credential out;
   const auto user = get_string(*parsed, {"Username"}), secret = get_string(*parsed, {"Secret"});
@@ -155,13 +150,9 @@ Result<Credential> parse_helper_output(std::string_view output, std::string_view
 Result<Credential> ask_helper(std::string_view helper, const Reference& image,
                               const std::map<std::string, std::string>& environment, Duration timeout,
                               const std::atomic<bool>& stop) {
-  process::ProcessRequest request;
-  request.argv = {fmt::format("docker-credential-{}", helper), "get"};
-  request.environment = environment;
-  request.input = image.registry == "docker.io" ? std::string(kDockerHub) : image.registry;
-  request.timeout = timeout;
-  request.max_output = kMaxHelperOutput;
-  const auto result = process::run_process(request, stop);
+  const auto registry = image.registry == "docker.io" ? std::string(kDockerHub) : image.registry;
+  const auto answer = process::ask_credential_helper(helper, "get", registry, environment, timeout, stop);
+  const auto& result = answer.process;
   const auto failed = [&](std::string_view why, std::string hint = {}) {
     return fail(Errc::unavailable, "image.helper_failed",
                 fmt::format("credential helper docker-credential-{}: {}", helper, why), std::move(hint));
@@ -174,10 +165,7 @@ Result<Credential> ask_helper(std::string_view helper, const Reference& image,
   if (result.end == ProcessEnd::too_much_output) return failed("it printed too much");
   if (result.end == ProcessEnd::stopped)
     return fail(Errc::cancelled, "image.stopped", "the server is stopping");
-  // "credentials not found in native keychain" on standard output is how the
-  // protocol says that there are none.
-  if (result.status != 0 && result.output.find("credentials not found") != std::string::npos)
-    return Credential{};
+  if (answer.nothing) return Credential{};
   if (result.status != 0) return failed(fmt::format("it exited with {}", result.status));
   return parse_helper_output(result.output, helper);
 }
