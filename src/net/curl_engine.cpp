@@ -20,6 +20,7 @@ constexpr std::size_t kStreamBound = 256U << 10U;  // held of a stream that nobo
 constexpr std::size_t kMaxHeaderBytes = 256U << 10U;
 constexpr std::size_t kMaxReserve = 8U << 20U;  // a peer's word for a length is not worth more
 constexpr int kUnackedMilliseconds = 20000;
+constexpr std::size_t kMaxSpare = 16;
 
 bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
@@ -34,6 +35,11 @@ std::optional<std::uint64_t> content_length(const Headers& headers) {
 }  // namespace
 
 // ---- one exchange ------------------------------------------------------------
+
+std::string describe(const HttpRequest& r) {
+  return printable(
+      fmt::format("{} {}", r.method, std::string_view(r.url).substr(0, r.url.find_first_of("?#"))), 300);
+}
 
 HttpStream::Impl::~Impl() {
   if (engine != nullptr) engine->detach(*this);
@@ -50,7 +56,7 @@ void HttpStream::Impl::stop(Error why) {
 }
 
 Error HttpStream::Impl::make_error(Errc kind, std::string code, std::string_view text) const {
-  return Error{kind, std::move(code), fmt::format("{}: {}", what, text), {}, 0};
+  return Error{kind, std::move(code), fmt::format("{}: {}", describe(request), text), {}, 0};
 }
 
 Error HttpStream::Impl::error_of(CURLcode result) const {
@@ -119,6 +125,7 @@ void CurlEngine::close() {
     auto& transfer = **transfers_.begin();
     transfer.stop(transfer.make_error(Errc::cancelled, "http.cancelled", "the client was closed"));
   }
+  for (CURL* easy : std::exchange(spare_, {})) curl_easy_cleanup(easy);
   curl_multi_cleanup(std::exchange(multi_, nullptr));
   timer_.cancel();
   while (!watches_.empty()) forget(watches_.begin()->first);
@@ -161,18 +168,45 @@ int CurlEngine::on_socket_made(void* /*self*/, curl_socket_t fd, curlsocktype /*
 
 int CurlEngine::on_timer(CURLM* /*multi*/, long milliseconds, void* self) {
   auto& engine = *static_cast<CurlEngine*>(self);
-  const auto round = ++engine.timer_round_;
   if (milliseconds < 0) {
-    engine.timer_.cancel();
-    return 0;
+    engine.disarm_timer();
+  } else if (milliseconds > 0) {
+    engine.due_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
+    if (engine.due_ < engine.waits_until_) engine.arm_timer();
+  } else if (!std::exchange(engine.on_time_posted_, true)) {
+    asio::post(engine.executor_, [weak = engine.weak_from_this()] {
+      const auto alive = weak.lock();
+      if (!alive) return;
+      alive->on_time_posted_ = false;
+      alive->on_time();
+    });
   }
-  engine.timer_.expires_after(std::chrono::milliseconds(milliseconds));
-  engine.timer_.async_wait([weak = engine.weak_from_this(), round](const boost::system::error_code& error) {
-    const auto alive = weak.lock();
-    if (error || !alive || alive->timer_round_ != round) return;
-    alive->act(CURL_SOCKET_TIMEOUT, 0);
-  });
   return 0;
+}
+
+void CurlEngine::arm_timer() {
+  waits_until_ = due_;
+  timer_.expires_at(due_);
+  timer_.async_wait([weak = weak_from_this(), round = ++timer_round_](const boost::system::error_code& e) {
+    const auto alive = weak.lock();
+    if (e || !alive || alive->timer_round_ != round) return;
+    alive->waits_until_ = kNever;
+    if (alive->due_ > std::chrono::steady_clock::now()) return alive->arm_timer();
+    alive->on_time();
+  });
+}
+
+void CurlEngine::disarm_timer() {
+  due_ = waits_until_ = kNever;
+  ++timer_round_;
+  timer_.cancel();
+}
+
+// libcurl says again what is due next, but not that nothing is.
+void CurlEngine::on_time() {
+  due_ = kNever;
+  act(CURL_SOCKET_TIMEOUT, 0);
+  if (due_ == kNever) disarm_timer();
 }
 
 void CurlEngine::arm(curl_socket_t fd, const std::shared_ptr<Watch>& watch) {
@@ -210,13 +244,20 @@ void CurlEngine::act(curl_socket_t fd, int event) {
     HttpStream::Impl* transfer = nullptr;
     curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
     if (result != CURLE_OK && !transfer->failure) transfer->failure = transfer->error_of(result);
-    detach(*transfer);
+    let_go(*transfer, result == CURLE_OK);
     transfer->ended = true;
     transfer->changed.notify_all();
   }
 }
 
 // ---- exchanges -------------------------------------------------------------------
+
+CURL* CurlEngine::take_handle() {
+  if (spare_.empty()) return curl_easy_init();
+  CURL* easy = spare_.back();
+  spare_.pop_back();
+  return easy;
+}
 
 bool CurlEngine::attach(HttpStream::Impl& t) {
   curl_easy_setopt(t.easy, CURLOPT_PRIVATE, &t);
@@ -234,12 +275,21 @@ bool CurlEngine::attach(HttpStream::Impl& t) {
   return true;
 }
 
-// The easy handle goes at once: it holds buffers, and the client's TLS material.
-void CurlEngine::detach(HttpStream::Impl& t) {
+void CurlEngine::detach(HttpStream::Impl& t) { let_go(t, false); }
+
+// At once: the handle refers to the transfer and to the client's TLS material. One whose exchange failed or
+// was given up is not used again, whatever libcurl may have left in it.
+void CurlEngine::let_go(HttpStream::Impl& t, bool well) {
   t.engine = nullptr;
   transfers_.erase(&t);
-  curl_multi_remove_handle(multi_, t.easy);
-  curl_easy_cleanup(std::exchange(t.easy, nullptr));
+  CURL* easy = std::exchange(t.easy, nullptr);
+  curl_multi_remove_handle(multi_, easy);
+  if (well && spare_.size() < kMaxSpare) {
+    curl_easy_reset(easy);
+    spare_.push_back(easy);
+  } else {
+    curl_easy_cleanup(easy);
+  }
 }
 
 void CurlEngine::resume(HttpStream::Impl& t) {
@@ -285,7 +335,7 @@ std::size_t CurlEngine::on_header(char* data, std::size_t size, std::size_t coun
     t.body.reserve(std::min<std::uint64_t>(*length, kMaxReserve));
   }
   t.header_done = true;
-  t.changed.notify_all();
+  if (!t.whole) t.changed.notify_all();
   return bytes;
 }
 

@@ -10,12 +10,16 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "net/http_client.hpp"
 
 namespace oddjob::net {
 
 class CurlEngine;
+
+// For messages: method and URL without the query, which may hold what is not for a log.
+std::string describe(const HttpRequest& request);
 
 // One exchange. libcurl holds raw pointers to it while it is attached to an
 // engine, so it never moves; the destructor detaches.
@@ -27,7 +31,6 @@ struct HttpStream::Impl {
   char error_text[CURL_ERROR_SIZE] = {};
 
   HttpRequest request;
-  std::string what;    // for messages: method and URL, nothing secret
   bool whole = false;  // fetch(): bounded by max_body instead of by backpressure
   bool proxied = false;
 
@@ -60,7 +63,9 @@ class CurlEngine : public std::enable_shared_from_this<CurlEngine> {
   CurlEngine(const CurlEngine&) = delete;
   CurlEngine& operator=(const CurlEngine&) = delete;
 
-  // `transfer.easy` must be set up but for its callbacks.
+  // A handle with no option set, for a transfer; null: out of memory.
+  CURL* take_handle();
+  // `transfer.easy`, which is of take_handle(), must be set up but for its callbacks.
   bool attach(HttpStream::Impl& transfer);
   void detach(HttpStream::Impl& transfer);
   void resume(HttpStream::Impl& transfer);  // after a pause
@@ -68,6 +73,7 @@ class CurlEngine : public std::enable_shared_from_this<CurlEngine> {
   void close();
 
  private:
+  static constexpr auto kNever = std::chrono::steady_clock::time_point::max();
   struct Watch;
   static int on_socket(CURL* easy, curl_socket_t fd, int what, void* self, void* socket);
   static int on_timer(CURLM* multi, long milliseconds, void* self);
@@ -76,6 +82,11 @@ class CurlEngine : public std::enable_shared_from_this<CurlEngine> {
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* transfer);
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* transfer);
 
+  // `well`: the exchange ended as it should, so that its handle may serve another.
+  void let_go(HttpStream::Impl& transfer, bool well);
+  void arm_timer();
+  void disarm_timer();
+  void on_time();
   void forget(curl_socket_t fd);
   void arm(curl_socket_t fd, const std::shared_ptr<Watch>& watch);
   void ready(curl_socket_t fd, const std::shared_ptr<Watch>& watch, const boost::system::error_code& error,
@@ -86,8 +97,13 @@ class CurlEngine : public std::enable_shared_from_this<CurlEngine> {
   CURLM* multi_;
   boost::asio::steady_timer timer_;
   std::uint64_t timer_round_ = 0;
+  // When libcurl wants to be called, and until when the timer waits: perhaps less long, and then it
+  // waits again. Each request puts off what is due, and setting a timer is a call of the kernel.
+  std::chrono::steady_clock::time_point due_ = kNever, waits_until_ = kNever;
+  bool on_time_posted_ = false;
   std::map<curl_socket_t, std::shared_ptr<Watch>> watches_;
   std::set<HttpStream::Impl*> transfers_;
+  std::vector<CURL*> spare_;  // reset; at most kMaxSpare
 };
 
 }  // namespace oddjob::net

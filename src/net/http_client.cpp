@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "core/text.hpp"
@@ -31,12 +32,6 @@ void set(CURL* easy, CURLoption option, const std::string& value) {
 }
 void set(CURL* easy, CURLoption option, long value) { curl_easy_setopt(easy, option, value); }
 
-// Queries may hold what is not for a log.
-std::string describe(const HttpRequest& r) {
-  return printable(
-      fmt::format("{} {}", r.method, std::string_view(r.url).substr(0, r.url.find_first_of("?#"))), 300);
-}
-
 bool is_token(std::string_view s) {
   const auto good = [](char c) {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -45,12 +40,16 @@ bool is_token(std::string_view s) {
   return !s.empty() && std::all_of(s.begin(), s.end(), good);
 }
 
+bool is_field_value(std::string_view s) {
+  return std::ranges::none_of(s, [](char c) { return c == '\r' || c == '\n' || c == '\0'; });
+}
+
 // What must not reach the wire: a line break would let a value write headers of its own.
 Result<> check(const HttpRequest& r) {
   if (!is_token(r.method))
     return fail(Errc::invalid_argument, "http.bad_method", "the HTTP method is malformed");
   for (const auto& [name, value] : r.headers) {
-    if (!is_token(name) || value.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
+    if (!is_token(name) || !is_field_value(value))
       return fail(Errc::invalid_argument, "http.bad_header",
                   fmt::format("{}: the header '{}' has a character that no header may have", describe(r),
                               printable(name, 60)));
@@ -137,14 +136,14 @@ struct HttpClient::Impl {
     auto t = std::make_shared<HttpStream::Impl>();
     t->whole = whole;
     t->proxied = !options.proxy.empty() && options.proxy != "env";
-    t->what = describe(request);
     t->request = std::move(request);
-    t->easy = curl_easy_init();
+    if (!whole && !streams) streams = std::make_shared<CurlEngine>(executor, options.max_connections);
+    CurlEngine& engine = whole ? *requests : *streams;
+    t->easy = engine.take_handle();
     if (t->easy == nullptr) return fail(t->make_error(Errc::internal, "http.internal", "out of memory"));
     set_up_connection(*t, url);
     set_up_message(*t, url);
-    if (!whole && !streams) streams = std::make_shared<CurlEngine>(executor, options.max_connections);
-    if (!(whole ? requests : streams)->attach(*t))
+    if (!engine.attach(*t))
       return fail(t->make_error(Errc::cancelled, "http.cancelled", "the client was closed"));
     return t;
   }

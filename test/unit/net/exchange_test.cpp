@@ -1,5 +1,11 @@
 // Client and server of this room, talking to each other.
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <stdexcept>
 
 #include "support.hpp"
 
@@ -87,6 +93,48 @@ TEST(ExchangeTest, HeadHasTheLengthButNoBody) {
     EXPECT_EQ(response->body, "");
   }
   EXPECT_EQ(bench.server->connections(), 1U);
+}
+
+TEST(ExchangeTest, NothingOfARequestIsLeftForTheNext) {
+  struct Row {
+    const char* method;
+    const char* sent;
+    const char* type;
+    std::size_t body;
+  };
+  const Row rows[] = {{"POST", "a", "text/plain", 100000},
+                      {"GET", "", "", 0},
+                      {"HEAD", "b", "", 0},
+                      {"GET", "", "", 5},
+                      {"PUT", "", "", 0},
+                      {"DELETE", "c", "", 0},
+                      {"POST", "", "", 0},
+                      {"PATCH", "", "x/y", 3},
+                      {"GET", "d", "", 0}};
+  Bench bench;
+  bench.serve(echo);
+  auto one = [&](const Row& row) -> Task<std::string> {
+    auto request = request_for(bench.url("/" + std::to_string(row.body)));
+    request.method = row.method;
+    request.body = std::string(row.body, 'b');
+    if (*row.sent != '\0') request.headers.add("X-Sent", row.sent);
+    if (*row.type != '\0') request.headers.add("Content-Type", row.type);
+    const auto want =
+        fmt::format("{} {} {} {} {}", row.method, request.url.substr(bench.base.size()), row.sent,
+                    *row.type != '\0' ? "some" : "none", request.method == "HEAD" ? "" : request.body);
+    const auto r = co_await bench.client->fetch(std::move(request));
+    if (!r) co_return r.error().message;
+    const auto header = [&](const char* name) { return std::string(r->headers.get(name)); };
+    const auto got = fmt::format("{} {} {} {} {}", header("X-Method"), header("X-Path"), header("X-Sent"),
+                                 header("X-Type"), r->body);
+    co_return got == want ? "" : got.substr(0, 100) + " instead of " + want.substr(0, 100);
+  };
+  for (const Row& first : rows) {
+    for (const Row& second : rows) {
+      EXPECT_EQ(bench.loop.block_on(one(first)), "");
+      EXPECT_EQ(bench.loop.block_on(one(second)), "");
+    }
+  }
 }
 
 TEST(ExchangeTest, RequestsOneAfterAnotherShareAConnection) {
@@ -198,6 +246,58 @@ TEST(ExchangeTest, NobodyThereIsSaidSo) {
   EXPECT_EQ(response.error().kind, Errc::unavailable);
   EXPECT_NE(response.error().message.find("GET http://127.0.0.1:"), std::string::npos);
   EXPECT_EQ(response.error().message.find("secret"), std::string::npos);
+}
+
+// A listener whose queue is full: the kernel drops what asks to connect.
+class Deaf {
+ public:
+  Deaf() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in a{};
+    a.sin_family = AF_INET;
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof a;
+    if (::bind(fd_, reinterpret_cast<sockaddr*>(&a), size) != 0 || ::listen(fd_, 0) != 0 ||
+        ::getsockname(fd_, reinterpret_cast<sockaddr*>(&a), &size) != 0)
+      throw std::runtime_error("no listener");
+    port = ntohs(a.sin_port);
+    for (int& fd : queued_) {
+      fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+      (void)::connect(fd, reinterpret_cast<sockaddr*>(&a), size);
+    }
+  }
+  ~Deaf() {
+    for (const int fd : queued_) ::close(fd);
+    ::close(fd_);
+  }
+  Deaf(const Deaf&) = delete;
+  Deaf& operator=(const Deaf&) = delete;
+  int port = 0;
+
+ private:
+  int fd_;
+  int queued_[4] = {};
+};
+
+TEST(ExchangeTest, ConnectingIsGivenUpInTimeWhateverElseIsUnderWay) {
+  const Deaf deaf;
+  Bench bench;
+  HttpClientOptions options;
+  options.connect_timeout = milliseconds(300);
+  bench.serve(
+      [](const ServerRequest& request, ResponseWriter& writer) -> Task<> {
+        co_await sleep_for(milliseconds(request.path == "/slow" ? 900 : 1));
+        co_await echo(request, writer);
+      },
+      {}, options);
+  ASSERT_TRUE(bench.get("/"));
+  int good = 0, done = 0;
+  bench.loop.spawn("slow", fetch_and_count(*bench.client, request_for(bench.url("/slow")), good, done));
+  bench.until([] { return false; }, milliseconds(100));
+  const auto response = bench.fetch(request_for(fmt::format("http://127.0.0.1:{}/", deaf.port)));
+  ASSERT_FALSE(response);
+  EXPECT_EQ(response.error().code, "http.connect") << response.error().message;
+  EXPECT_TRUE(bench.until([&] { return done == 1; }));
+  EXPECT_EQ(good, 1);
 }
 
 TEST(ExchangeTest, ANameThatIsNoneIsSaidSo) {
