@@ -87,13 +87,16 @@ void pretty(const json::value& v, std::size_t indent, std::string& out) {
 
 }  // namespace
 
-Result<json::value> parse_json(std::string_view text, std::string_view what, std::size_t max_bytes) {
+Result<json::value> parse_json(std::string_view text, std::string_view what, std::size_t max_bytes,
+                               json::storage_ptr memory) {
   if (text.size() > max_bytes)
     return fail(Errc::too_large, "json.too_large",
                 fmt::format("{} is larger than {} bytes", what, max_bytes));
   json::parse_options options;
   options.max_depth = kMaxJsonDepth;
-  json::stream_parser parser({}, options);
+  alignas(json::value) unsigned char open_values[4096];  // room for what is not whole yet
+  json::stream_parser parser({}, options, open_values);
+  parser.reset(std::move(memory));
   json::error_code error;
   const std::size_t read = parser.write_some(text.data(), text.size(), error);
   if (!error) {

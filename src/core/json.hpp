@@ -21,9 +21,9 @@ inline constexpr std::size_t kMaxJsonDepth = 64;
 
 // Parses exactly one JSON document (UTF-8). `what` names the input in errors
 // ("body of GET /api/v1/pods"). Errors: "json.malformed" (with byte offset),
-// "json.too_large" when text.size() > max_bytes.
+// "json.too_large" when text.size() > max_bytes. The value lies in `memory`, and must not outlive it.
 Result<json::value> parse_json(std::string_view text, std::string_view what,
-                               std::size_t max_bytes = 64U << 20U);
+                               std::size_t max_bytes = 64U << 20U, json::storage_ptr memory = {});
 
 // RFC 8785-like canonical form: keys sorted bytewise, no white space, integers
 // as integers, doubles in shortest round-trip form. Two values that are equal

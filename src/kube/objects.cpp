@@ -8,7 +8,7 @@ void complete_object(json::value& v, const Resource& r, bool metadata_only) {
   if (!v.is_object()) return;
   json::object& o = v.get_object();
   if (metadata_only) {
-    json::object slim;
+    json::object slim(o.storage());
     slim["apiVersion"] = api_version_of(r);
     slim["kind"] = r.kind;
     if (auto* m = o.if_contains("metadata")) slim["metadata"] = std::move(*m);

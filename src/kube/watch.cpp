@@ -11,6 +11,8 @@ namespace oddjob::kube {
 namespace {
 
 constexpr std::size_t kMaxEvent = 16U << 20U;
+// An object of a few kilobytes is some hundred values. Those of most events fit in here.
+constexpr std::size_t kEventMemory = 64U << 10U;
 // A stream that ends sooner than this and brought nothing is a failure, or an
 // API server that ends every watch at once would be asked without pause.
 constexpr auto kShortWatch = std::chrono::seconds(1);
@@ -48,7 +50,9 @@ struct Reflector::Impl : std::enable_shared_from_this<Reflector::Impl> {
   static net::Task<StreamEnd> watch(Ptr self, RunPtr run);
   // False: the stream cannot go on (`end` says why).
   bool handle_line(const RunPtr& run, std::string_view line, StreamEnd& end);
-  void apply(WatchEventType type, json::value object);
+  // What to keep of an object, in memory of its own.
+  std::optional<json::value> keep(json::value object) const;
+  void apply(WatchEventType type, std::string key, std::optional<json::value> kept);
   void replace(const RunPtr& run, std::map<std::string, json::value, std::less<>> fresh);
   void report(bool healthy, const Error* why);
   static net::Task<> pause(Ptr self, RunPtr run, Duration d);
@@ -187,11 +191,7 @@ net::Task<Result<>> Reflector::Impl::list(Ptr self, RunPtr run) {
     if (restart) fresh.clear();
     for (json::value& v : page) {
       std::string key = object_key(v);
-      if (!raw->options.reduce) {
-        fresh.insert_or_assign(std::move(key), std::move(v));
-      } else if (auto kept = raw->options.reduce(std::move(v))) {
-        fresh.insert_or_assign(std::move(key), std::move(*kept));
-      }
+      if (auto kept = raw->keep(std::move(v))) fresh.insert_or_assign(std::move(key), std::move(*kept));
     }
   };
   auto listing = self->client->list_pages(self->resource, self->options.list, on_page);
@@ -292,7 +292,10 @@ net::Task<Reflector::Impl::StreamEnd> Reflector::Impl::watch(Ptr self, RunPtr ru
 bool Reflector::Impl::handle_line(const RunPtr& run, std::string_view line, StreamEnd& end) {
   if (line.empty() || line == "\r") return true;
   const std::string what = "watch of " + resource.plural;
-  auto event = parse_json(line, what, kMaxEvent);
+  // Where little of an object is kept, the rest is neither built nor destroyed value by value.
+  alignas(std::max_align_t) unsigned char room[kEventMemory];
+  json::monotonic_resource memory(room, sizeof room);
+  auto event = parse_json(line, what, kMaxEvent, options.reduce ? &memory : json::storage_ptr());
   json::value* object = event ? find(*event, {"object"}) : nullptr;
   if (object == nullptr || !object->is_object()) {
     end.error = Error{
@@ -311,10 +314,11 @@ bool Reflector::Impl::handle_line(const RunPtr& run, std::string_view line, Stre
     complete_object(*object, resource, options.list.metadata_only);
     // The version first: a callback that asks must not see one behind the cache.
     if (!version_now.empty()) version = version_now;
+    std::string key = object_key(*object);
     apply(type == "ADDED"      ? WatchEventType::added
           : type == "MODIFIED" ? WatchEventType::modified
                                : WatchEventType::deleted,
-          std::move(*object));
+          std::move(key), keep(std::move(*object)));
     return !run->stopped;
   }
   if (type == "BOOKMARK") {
@@ -324,14 +328,15 @@ bool Reflector::Impl::handle_line(const RunPtr& run, std::string_view line, Stre
   return true;  // types of a future API are skipped
 }
 
-void Reflector::Impl::apply(WatchEventType type, json::value object) {
-  std::string key = object_key(object);
-  std::optional<json::value> kept;
-  if (options.reduce) {
-    kept = options.reduce(std::move(object));
-  } else {
-    kept = std::move(object);
-  }
+std::optional<json::value> Reflector::Impl::keep(json::value object) const {
+  std::optional<json::value> kept =
+      options.reduce ? options.reduce(std::move(object)) : std::optional(std::move(object));
+  if (!kept) return std::nullopt;
+  // All that is in a value lies in one memory. Where that is not the common one, this is a copy, else a move.
+  return json::value(std::move(*kept), json::storage_ptr());
+}
+
+void Reflector::Impl::apply(WatchEventType type, std::string key, std::optional<json::value> kept) {
   const auto it = items.find(key);
   if (type == WatchEventType::deleted || !kept) {
     if (it == items.end()) return;  // never kept, so nobody heard of it

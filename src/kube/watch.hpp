@@ -24,7 +24,9 @@ struct ReflectorOptions {
   std::chrono::seconds watch_timeout{290};  // asks the server to end the stream then
   Duration idle_timeout = std::chrono::seconds(330);
   // Returns what to keep of an object (nullopt: nothing); lets a caller hold
-  // only what it needs. Default: everything.
+  // only what it needs. Default: everything. The object's memory is used again
+  // after the call: what is returned is copied out of it, and what else is to
+  // outlive the call must be copied too (json::value(part, json::storage_ptr())).
   std::function<std::optional<json::value>(json::value)> reduce;
 };
 

@@ -43,6 +43,22 @@ TEST(ParseJson, RefusesDeepNestingAndLargeText) {
   EXPECT_EQ(parse_json("[1,2,3]", "t", 6).error().kind, Errc::too_large);
 }
 
+TEST(ParseJson, TakesItsMemoryWhereItIsToldToWithinTheSameLimits) {
+  json::monotonic_resource memory;
+  const std::string text = "[" + std::string(40, '[') +
+                           R"("a string that is longer than what fits in place")" + std::string(40, ']') +
+                           R"(,{"key":[1,2,{"k":"v"}]}])";
+  const auto v = parse_json(text, "t", 1000, &memory);
+  ASSERT_TRUE(v);
+  EXPECT_EQ(json::serialize(*v), text);
+  EXPECT_EQ(v->storage().get(), &memory);
+  EXPECT_EQ(find(v->at(1), {"key"})->at(2).storage().get(), &memory);
+  EXPECT_EQ(parse_json(text, "t", 10, &memory).error().code, "json.too_large");
+  EXPECT_EQ(parse_json(std::string(kMaxJsonDepth + 1, '['), "t", 1000, &memory).error().code,
+            "json.malformed");
+  EXPECT_EQ(parse_json("\"\xff\"", "t", 1000, &memory).error().code, "json.malformed");
+}
+
 TEST(CanonicalJson, IsTheSameForValuesThatAreEqualAsJson) {
   const std::string expected = R"({"":null,"a":[1,2.5,-3],"b":{"c":"é\"\\\n","d":true}})";
   for (const auto text : {R"({"b":{"d":true,"c":"é\"\\\n"},"a":[1,2.5,-3],"":null})",

@@ -210,6 +210,61 @@ TEST_F(WatchTest, ReduceDecidesWhatIsHeldAndHeardOf) {
   EXPECT_NE(api.seen[1].headers.get("Accept").find("as=PartialObjectMetadata;"), std::string_view::npos);
 }
 
+// What is kept must be whole when the event that it came in is long gone.
+struct Keeper {
+  const char* what;
+  std::optional<json::value> (*reduce)(json::value);
+};
+const Keeper kKeepers[] = {
+    {"everything", nullptr},
+    {"the object itself", [](json::value v) { return std::optional(std::move(v)); }},
+    {"a part moved out", [](json::value v) { return std::optional(std::move(v.at("metadata"))); }},
+    {"a part copied", [](json::value v) { return std::optional(v.at("metadata")); }},
+    {"parts moved into an object",
+     [](json::value v) {
+       json::object kept;
+       kept["metadata"] = std::move(v.at("metadata"));
+       kept["list"] = json::array{std::move(v.at("kind"))};
+       return std::optional(json::value(std::move(kept)));
+     }},
+};
+class KeepTest : public WatchTest, public ::testing::WithParamInterface<std::tuple<Keeper, bool>> {};
+
+TEST_P(KeepTest, WhatIsKeptHasMemoryOfItsOwn) {
+  const auto& [keeper, metadata_only] = GetParam();
+  SCOPED_TRACE(keeper.what);
+  // Of a few bytes, and larger than any buffer for events.
+  const auto text = [](int version) {
+    return std::string(version % 2 == 0 ? 100U : 300000U, static_cast<char>('a' + version % 26));
+  };
+  const auto object = [&](int version) {
+    json::value v = pod("p" + std::to_string(version % 3), std::to_string(version));
+    ensure(v, {"metadata", "annotations", "text"}) = text(version);
+    ensure(v, {"metadata", "annotations", "deep"}) = json::array{json::object{{"version", version}}};
+    return v;
+  };
+  api.add(kPods, ok(pod_list("10", {object(9), object(10)})));
+  const auto feed = add_watch();
+  ReflectorOptions o;
+  o.list.metadata_only = metadata_only;
+  if (keeper.reduce != nullptr) o.reduce = keeper.reduce;
+  start(std::move(o));
+  for (int version = 11; version < 40; ++version) feed->event("MODIFIED", object(version));
+  feed->event("DELETED", object(40));
+  ASSERT_TRUE(until([&] { return reflector->resource_version() == "40"; }));
+  ASSERT_EQ(reflector->items().size(), 2U);
+  for (const int version : {38, 39}) {
+    const auto* kept = reflector->get("shop", "p" + std::to_string(version % 3));
+    ASSERT_NE(kept, nullptr);
+    EXPECT_EQ(kept->storage().get(), json::storage_ptr().get());
+    const auto* metadata = find(*kept, {"metadata"});
+    EXPECT_EQ(metadata != nullptr ? *metadata : *kept, object(version).at("metadata"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Keepers, KeepTest,
+                         ::testing::Combine(::testing::ValuesIn(kKeepers), ::testing::Bool()));
+
 TEST_F(WatchTest, WaitSyncedGivesUpInTime) {
   api.add(kPods, status(500, "InternalError", "oh"));
   start();
