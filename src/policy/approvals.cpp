@@ -99,6 +99,13 @@ Tally tally(const Run& run, const Policy& now, const Aliases& aliases, const Kno
   return t;
 }
 
+const std::vector<std::string>& approver_teams(const Policy& p) noexcept {
+  return p.approvers_given ? p.approver_teams : p.allowed_teams;
+}
+const std::vector<std::string>& approver_users(const Policy& p) noexcept {
+  return p.approvers_given ? p.approver_users : p.allowed_users;
+}
+
 std::optional<Error> why_not_approve(const Subject& subject, const Run& run, const Policy& now,
                                      const Aliases& aliases) {
   if (same_person(subject.user, run.requester, aliases))

@@ -46,6 +46,10 @@ struct Tally {
 // the run's digest, by approvers, never by the requester, each person once.
 Tally tally(const Run& run, const Policy& now, const Aliases& aliases, const Known& known);
 
+// Who may approve by this policy: those it names, else those who may run.
+const std::vector<std::string>& approver_teams(const Policy& p) noexcept;
+const std::vector<std::string>& approver_users(const Policy& p) noexcept;
+
 // May `subject` approve this run now? The reason why not, if it may not.
 //   "approval.own_run", "approval.not_approver", "approval.same_person"
 std::optional<Error> why_not_approve(const Subject& subject, const Run& run, const Policy& now,

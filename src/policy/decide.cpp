@@ -75,8 +75,7 @@ int approvals_needed(const Policy& policy, const TemplateTerms* terms) noexcept 
 }
 
 bool is_approver(const Subject& subject, const Policy& policy) noexcept {
-  return policy.approvers_given ? in_set(subject, policy.approver_teams, policy.approver_users)
-                                : may_run(subject, policy);
+  return in_set(subject, approver_teams(policy), approver_users(policy));
 }
 
 Result<> check_may_run(const Subject& subject, const Policy& policy, const WorkloadRef& workload) {

@@ -9,6 +9,7 @@
 
 #include "core/text.hpp"
 #include "runs/engine_impl.hpp"
+#include "runs/objects.hpp"
 
 namespace oddjob::runs {
 namespace {
@@ -79,20 +80,18 @@ bool Engine::Impl::may_approve(const Subject& s, const Run& run) const {
 net::Task<Result<Policy>> Engine::Impl::policy_now(Ptr self, const Run& run) {
   const json::object then = run.approval.policy;
   const WorkloadRef ref = run.workload;
-  auto reading = read_workload(self, ref);
+  auto reading = self->workload_reads.read(ref);
   const auto workload = co_await std::move(reading);
   if (!workload) co_return std::unexpected(workload.error());
-  static const json::object kNone;
-  const auto* annotations = find_object(*workload, {"metadata", "annotations"});
-  if (annotations == nullptr) annotations = &kNone;
-  const auto changes = policy::policy_changes(then, policy::policy_annotations(*annotations));
+  const auto& annotations = annotations_of(**workload);
+  const auto changes = policy::policy_changes(then, policy::policy_annotations(annotations));
   if (!changes.empty()) {
     co_return fail(Errc::failed_precondition, "approval.policy_changed",
                    fmt::format("the policy of {} changed after the run was asked for: {}", to_string(ref),
                                join(changes, "; ")),
                    "ask for a new run, under the policy as it is now");
   }
-  co_return policy::parse_policy(*annotations, to_string(ref));
+  co_return policy::parse_policy(annotations, to_string(ref));
 }
 
 net::Task<Result<Run>> Engine::Impl::pending_run(Ptr self, Caller caller, std::string id) {

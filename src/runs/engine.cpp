@@ -52,7 +52,8 @@ Engine::Impl::Impl(net::Loop& l, kube::Client& c, store::Store& s, net::Blocking
       clock(options.clock != nullptr ? options.clock : &system_clock()),
       began(clock->now()),
       began_steady(clock->steady()),
-      facts(c, kFactsKeep) {
+      facts(c, kFactsKeep),
+      workload_reads(c) {
   template_watch = std::make_shared<TemplateWatch>(client, *clock, options.namespaces);
   replica = options.replica;
   if (shared()) lease_db = std::make_unique<net::BlockingPool>();
@@ -234,6 +235,7 @@ net::Task<Result<>> Engine::Impl::start(Ptr self) {
 
 net::Task<> Engine::Impl::stop(Ptr self) {
   self->stopping = true;
+  self->workload_reads.stop();
   for (auto& r : self->jobs) r->stop();
   for (auto& r : self->pods) r->stop();
   for (auto& [kind, r] : self->workload_caches) r->stop();
@@ -260,6 +262,7 @@ Engine::Engine(net::Loop& loop, kube::Client& client, store::Store& store, net::
 
 Engine::~Engine() {
   impl_->stopping = true;
+  impl_->workload_reads.stop();
   for (auto& r : impl_->jobs) r->stop();
   for (auto& r : impl_->pods) r->stop();
   for (auto& [kind, r] : impl_->workload_caches) r->stop();

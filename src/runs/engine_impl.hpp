@@ -16,6 +16,7 @@
 #include "runs/log_follower.hpp"
 #include "runs/machine.hpp"
 #include "runs/template_watch.hpp"
+#include "runs/workload_reads.hpp"
 
 namespace oddjob::runs {
 
@@ -122,7 +123,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   static net::Task<Result<SubmitResult>> submit(Ptr self, Caller caller, RunRequest request, std::string key);
   static net::Task<Result<DryRunResult>> dry_run(Ptr self, Caller caller, RunRequest request);
   struct Prepared {
-    json::value workload;
+    WorkloadReads::Seen workload;
     Policy policy;
     policy::Decision decision;
     render::Rendered rendered;
@@ -133,7 +134,6 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   // `place`: what stands before it in line counts as active already.
   static net::Task<Result<Prepared>> prepare(Ptr self, Subject subject, RunRequest request, TemplatePtr from,
                                              std::string run_id, std::uint64_t place);
-  static net::Task<Result<json::value>> read_workload(Ptr self, WorkloadRef ref);
   static net::Task<Result<SubmitResult>> record(Ptr self, Caller caller, RunRequest request, std::string key);
   static net::Task<Error> refuse(Ptr self, Caller caller, RunRequest request, Error why);
   [[nodiscard]] Result<> accepting(const RunRequest& request) const;
@@ -152,17 +152,19 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   static net::Task<> supervise(Ptr self, RunPtr r);
   static net::Task<> perform(Ptr self, RunPtr r, Step step);
   static net::Task<> create_job(Ptr self, RunPtr r);
+  static net::Task<> delete_job(Ptr self, RunPtr r);
+  static net::Task<> finish(Ptr self, RunPtr r, Outcome outcome);
+  // Waits, longer each time, until something happens; `why` is shown.
+  static net::Task<> back_off(Ptr self, RunPtr r, std::string why);
+  void show_progress(const RunPtr& r, std::string text);
+
+  // ---- release.cpp
   [[nodiscard]] Action::Kind next_once_recorded(ActiveRun& r) const;
   // Asks the policy, records the intent (and the Job's uid, if it is not on record yet), and starts
   // the Job. A Job without its uid on record is left so where the policy does not say yes.
   static net::Task<> release_job(Ptr self, RunPtr r);
   static net::Task<Result<>> ask_again(Ptr self, RunPtr r);
   static net::Task<Result<>> look_closely(Ptr self, RunPtr r);
-  static net::Task<> delete_job(Ptr self, RunPtr r);
-  static net::Task<> finish(Ptr self, RunPtr r, Outcome outcome);
-  // Waits, longer each time, until something happens; `why` is shown.
-  static net::Task<> back_off(Ptr self, RunPtr r, std::string why);
-  void show_progress(const RunPtr& r, std::string text);
 
   // ---- approvals.cpp
   static net::Task<Result<Run>> approve(Ptr self, Caller caller, std::string run_id, std::string digest,
@@ -223,6 +225,7 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   const Time began;
   const std::chrono::steady_clock::time_point began_steady;
   Facts facts;
+  WorkloadReads workload_reads;
 
   std::map<std::string, RunPtr, std::less<>> active;
   int reserved = 0;                                     // submits under way
@@ -247,7 +250,15 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
   std::deque<std::string> keys_order;
 };
 
+inline constexpr std::string_view kSelf = "oddjob";  // the actor of what nobody asked for
+
 std::string workload_key(const WorkloadRef& w);  // "namespace/deploy/x"
 AuditEvent audit_event(std::string type, std::string actor, const Run& run, json::object detail);
+// The Job's uid goes into the record, once; nullopt: it is there, or the run has ended.
+std::optional<AuditEvent> record_uid(Run& run, std::string_view uid);
+[[nodiscard]] bool has_job(const ActiveRun& r, std::string_view uid);
+// An API server that has just started says "forbidden" to everybody until it has read its
+// roles: that is believed when it stands.
+bool believed(ActiveRun& r, const Error& e);
 
 }  // namespace oddjob::runs

@@ -9,49 +9,10 @@
 #include <vector>
 
 #include "kube/client.hpp"
-#include "net/async.hpp"
 #include "render/render.hpp"
+#include "runs/shared.hpp"
 
 namespace oddjob::runs {
-
-// A task that runs by itself; any number of coroutines may wait for its value.
-template <class T>
-class Shared {
- public:
-  static Shared start(net::Loop& loop, std::string_view name, net::Task<Result<T>> task) {
-    Shared s;
-    s.state_ = std::make_shared<State>();
-    loop.spawn(name, run(s.state_, std::move(task)));
-    return s;
-  }
-  // The value stays with the state, which the caller shares.
-  net::Task<std::shared_ptr<const Result<T>>> wait() const { return wait_on(state_); }
-  [[nodiscard]] bool done() const noexcept { return state_->value.has_value(); }
-  [[nodiscard]] bool failed() const noexcept { return done() && !state_->value->has_value(); }
-  [[nodiscard]] std::chrono::steady_clock::time_point done_at() const noexcept { return state_->at; }
-
- private:
-  struct State {
-    std::optional<Result<T>> value;
-    std::chrono::steady_clock::time_point at{};
-    net::Notifier ready;
-  };
-  static net::Task<> run(std::shared_ptr<State> s, net::Task<Result<T>> task) {
-    Result<T> value = co_await std::move(task);
-    s->value.emplace(std::move(value));
-    s->at = std::chrono::steady_clock::now();
-    s->ready.notify_all();
-  }
-  static net::Task<std::shared_ptr<const Result<T>>> wait_on(std::shared_ptr<State> s) {
-    while (!s->value) {
-      const auto seen = s->ready.ticket();
-      if (s->value) break;
-      co_await s->ready.wait_beyond(seen, std::chrono::minutes(5));
-    }
-    co_return std::shared_ptr<const Result<T>>(s, &*s->value);
-  }
-  std::shared_ptr<State> state_;
-};
 
 class Facts {
  public:

@@ -10,6 +10,8 @@
 #include "render/render.hpp"
 #include "runs/objects.hpp"
 #include "runs/served.hpp"
+#include "runs/shared.hpp"
+#include "runs/workload_reads.hpp"
 
 namespace oddjob::runs {
 namespace {
@@ -94,22 +96,14 @@ WorkloadImages::WorkloadImages(kube::Client& client, std::vector<std::string> na
 
 net::Task<Result<WorkloadImages::Seen>> WorkloadImages::fetch(kube::Client& client, WorkloadRef ref,
                                                               std::string container) {
-  static const json::object kNone;
-  auto getting = client.get(kube::workload_resource(kind_name(ref.kind)), ref.name_space, ref.name);
-  const auto workload = co_await std::move(getting);
-  if (!workload && workload.error().kind == Errc::not_found) {
-    co_return fail(Errc::not_found, "workload.not_found",
-                   fmt::format("{} does not exist in namespace {}", to_string(ref), ref.name_space),
-                   "`oddjob workloads` lists those that may be run");
-  }
-  if (!workload) co_return std::unexpected(workload.error().with_context("reading " + to_string(ref)));
-  const auto* annotations = find_object(*workload, {"metadata", "annotations"});
+  auto reading = read_workload(client, ref);
+  OJ_CO_TRY(const auto workload, co_await std::move(reading));
   Seen out;
-  OJ_CO_TRY(out.policy, policy::parse_policy(annotations != nullptr ? *annotations : kNone, to_string(ref)));
-  out.image = container_image(*workload, ref, container, out.policy);
+  OJ_CO_TRY(out.policy, policy::parse_policy(annotations_of(workload), to_string(ref)));
+  out.image = container_image(workload, ref, container, out.policy);
   if (!out.image) co_return out;
   auto listing =
-      running_ids(client, ref.name_space, selector_text(*workload), out.image->container, out.image->image);
+      running_ids(client, ref.name_space, selector_text(workload), out.image->container, out.image->image);
   OJ_CO_TRY(const auto ids, co_await std::move(listing));
   out.image->image = render::pinned_image(out.image->image, ids);
   co_return out;

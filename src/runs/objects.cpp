@@ -75,6 +75,12 @@ std::string_view run_id_of(const json::value& object) noexcept {
   return get_string(object, {"metadata", "labels", names::kRunIdLabel});
 }
 
+const json::object& annotations_of(const json::value& object) noexcept {
+  static const json::object kNone;
+  const auto* annotations = find_object(object, {"metadata", "annotations"});
+  return annotations != nullptr ? *annotations : kNone;
+}
+
 std::uint64_t version_of(const json::value& object) noexcept {
   const auto text = get_string(object, {"metadata", "resourceVersion"});
   std::uint64_t n = 0;

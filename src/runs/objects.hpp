@@ -16,6 +16,7 @@ namespace oddjob::runs {
 std::string_view uid_of(const json::value& object) noexcept;
 std::string_view name_of(const json::value& object) noexcept;
 std::string_view run_id_of(const json::value& object) noexcept;  // its label; empty if none
+const json::object& annotations_of(const json::value& object) noexcept;
 // resourceVersion as a number, 0 where it is none. Versions of one object only grow.
 std::uint64_t version_of(const json::value& object) noexcept;
 bool owned_by(const json::value& pod, std::string_view uid) noexcept;

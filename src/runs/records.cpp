@@ -16,10 +16,12 @@ AuditEvent audit_event(std::string type, std::string actor, const Run& run, json
 
 net::Task<Result<>> Engine::Impl::change(Ptr self, RunPtr r, Change change, bool as_owner) {
   for (int tries = 0;; ++tries) {
-    // The manifest does not change; without it the store leaves its own alone.
+    // Manifest and report do not change; without the manifest the store leaves its own alone.
     json::value job = std::exchange(r->run.job, nullptr);
+    json::array report = std::exchange(r->run.report, {});
     Run next = r->run;
     r->run.job = std::move(job);
+    r->run.report = std::move(report);
     auto events = change(next);
     if (!events) co_return Result<>();
     const std::string owner = as_owner ? r->owner : std::string();

@@ -74,19 +74,6 @@ Error error_of(const policy::Deny& deny) {
   return Error{kind, deny.code, deny.reason, {}};
 }
 
-const json::object& annotations_of(const json::value& workload) {
-  static const json::object kNone;
-  const auto* annotations = find_object(workload, {"metadata", "annotations"});
-  return annotations != nullptr ? *annotations : kNone;
-}
-
-const std::vector<std::string>& approver_teams(const Policy& p) {
-  return p.approvers_given ? p.approver_teams : p.allowed_teams;
-}
-const std::vector<std::string>& approver_users(const Policy& p) {
-  return p.approvers_given ? p.approver_users : p.allowed_users;
-}
-
 std::string trace_id(std::string_view traceparent) {
   const auto trace = parse_traceparent(traceparent);
   return trace ? trace->trace_id : "-";
@@ -204,31 +191,19 @@ const Engine::Impl::KeyOwner* Engine::Impl::known_key(const std::string& request
   return it == keys.end() ? nullptr : &it->second;
 }
 
-net::Task<Result<json::value>> Engine::Impl::read_workload(Ptr self, WorkloadRef ref) {
-  auto getting = self->client.get(kube::workload_resource(kind_name(ref.kind)), ref.name_space, ref.name);
-  auto workload = co_await std::move(getting);
-  if (workload) co_return workload;
-  if (workload.error().kind == Errc::not_found) {
-    co_return fail(Errc::not_found, "workload.not_found",
-                   fmt::format("{} does not exist in namespace {}", to_string(ref), ref.name_space),
-                   "`oddjob workloads` lists those that may be run");
-  }
-  co_return std::unexpected(std::move(workload).error().with_context("reading " + to_string(ref)));
-}
-
 net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subject subject, RunRequest request,
                                                                 TemplatePtr from, std::string run_id,
                                                                 std::uint64_t place) {
   const WorkloadRef ref = request.workload;
   self->facts.prefetch(ref.name_space);
   Prepared out;
-  auto reading = read_workload(self, ref);
+  auto reading = self->workload_reads.read(ref);
   auto asked = Steady::now();
   auto workload = co_await std::move(reading);
   out.waited += Steady::now() - asked;
   if (!workload) co_return std::unexpected(std::move(workload).error());
   out.workload = std::move(*workload);
-  OJ_CO_TRY(out.policy, policy::parse_policy(annotations_of(out.workload), to_string(ref)));
+  OJ_CO_TRY(out.policy, policy::parse_policy(annotations_of(*out.workload), to_string(ref)));
   policy::Circumstances circumstances;
   if (from) {
     circumstances.terms = from->terms;
@@ -239,10 +214,10 @@ net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subjec
         co_return std::unexpected(error_of(*deny));
     }
     OJ_CO_TRY(request, templates::fill(*from, request));
-    templates::drop_own_account(request, out.workload);
+    templates::drop_own_account(request, *out.workload);
   }
   out.request = request;
-  const auto container = render::choose_container(out.workload, request, out.policy);
+  const auto container = render::choose_container(*out.workload, request, out.policy);
 
   auto counting = count_active(self, ref, run_id, false);
   const auto under_way = co_await std::move(counting);
@@ -258,13 +233,13 @@ net::Task<Result<Engine::Impl::Prepared>> Engine::Impl::prepare(Ptr self, Subjec
   if (const auto* deny = std::get_if<policy::Deny>(&out.decision)) co_return std::unexpected(error_of(*deny));
   if (!container) co_return std::unexpected(container.error());
 
-  auto asking = self->facts.read(ref.name_space, out.workload, *container, !request.image_tag_as_written);
+  auto asking = self->facts.read(ref.name_space, *out.workload, *container, !request.image_tag_as_written);
   asked = Steady::now();
   const auto facts = co_await std::move(asking);
   out.waited += Steady::now() - asked;
   if (!facts) co_return std::unexpected(facts.error());
   const render::Identity identity{run_id, subject.user, request.reason};
-  OJ_CO_TRY(out.rendered, render::render(out.workload, request, out.policy, *facts, identity));
+  OJ_CO_TRY(out.rendered, render::render(*out.workload, request, out.policy, *facts, identity));
   co_return out;
 }
 
@@ -341,14 +316,14 @@ net::Task<Result<SubmitResult>> Engine::Impl::submit(Ptr self, Caller caller, Ru
 ApprovalTerms Engine::Impl::terms(const Prepared& prepared, const Run& run, int required) const {
   ApprovalTerms t;
   t.required = required;
-  t.teams = approver_teams(prepared.policy);
-  t.users = approver_users(prepared.policy);
+  t.teams = policy::approver_teams(prepared.policy);
+  t.users = policy::approver_users(prepared.policy);
   t.expires = run.created + prepared.policy.approval_expires;
   t.deferred = options.defer_pending;
-  t.policy = policy::policy_annotations(annotations_of(prepared.workload));
+  t.policy = policy::policy_annotations(annotations_of(*prepared.workload));
   render::Rendered shown = prepared.rendered;
   shown.job = run.job;
-  t.diff = render::diff_text(prepared.workload, shown, false);
+  t.diff = render::diff_text(*prepared.workload, shown, false);
   if (t.diff.size() > kMaxDiff) {
     t.diff.resize(t.diff.rfind('\n', kMaxDiff) + 1);
     t.diff += "# the rest is left out: too long\n";
@@ -431,8 +406,8 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   json::object detail{
       {"workload", to_string(run.workload)},
       {"namespace", run.workload.name_space},
-      {"workloadUid", uid_of(prepared->workload)},
-      {"workloadResourceVersion", get_string(prepared->workload, {"metadata", "resourceVersion"})},
+      {"workloadUid", uid_of(*prepared->workload)},
+      {"workloadResourceVersion", get_string(*prepared->workload, {"metadata", "resourceVersion"})},
       {"teams", strings(run.requester_teams)},
       {"identifiedBy", to_string(caller.subject.how)},
       {"command", strings(run.command)},
@@ -488,56 +463,6 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
                workload_key(run.workload), trace_id(caller.traceparent));
   if (!self->stopping) self->adopt(std::move(r));
   co_return result;
-}
-
-net::Task<Result<DryRunResult>> Engine::Impl::dry_run(Ptr self, Caller caller, RunRequest request) {
-  OJ_CO_CHECK(self->accepting(request));
-  OJ_CO_CHECK(validate(request));
-  auto reading = read_template(self, request);
-  const auto from = co_await std::move(reading);
-  if (!from) co_return std::unexpected(from.error());
-  if (*from) request.workload = (*from)->workload;
-  auto preparing = prepare(self, caller.subject, request, *from, new_run_id(self->now()), self->next_place);
-  auto prepared = co_await std::move(preparing);
-  if (!prepared) co_return std::unexpected(std::move(prepared).error());
-  DryRunResult out;
-  out.rendered = std::move(prepared->rendered);
-  if (const auto* needs = std::get_if<policy::NeedsApproval>(&prepared->decision)) {
-    out.server_warnings.push_back(fmt::format(
-        "this run would wait for {} approval{} by {}", needs->approvals, needs->approvals == 1 ? "" : "s",
-        policy::who_may_approve(approver_teams(prepared->policy), approver_users(prepared->policy))));
-  }
-  const std::string ns = request.workload.name_space;
-  kube::WriteOptions dry;
-  dry.dry_run = true;
-  dry.traceparent = caller.traceparent;
-  json::value pod = json::object{{"apiVersion", "v1"}, {"kind", "Pod"}};
-  if (const auto* meta = oddjob::find(out.rendered.job, {"spec", "template", "metadata"}))
-    pod.get_object()["metadata"] = *meta;
-  ensure(pod, {"metadata", "name"}) = out.rendered.job_name;
-  ensure(pod, {"metadata", "namespace"}) = ns;
-  if (const auto* spec = oddjob::find(out.rendered.job, {"spec", "template", "spec"}))
-    pod.get_object()["spec"] = *spec;
-  auto job_try = Shared<json::value>::start(
-      self->loop, "runs.dry_run", self->client.create(kube::resources::jobs, ns, out.rendered.job, dry));
-  auto pod_try = Shared<json::value>::start(
-      self->loop, "runs.dry_run", self->client.create(kube::resources::pods, ns, std::move(pod), dry));
-  const auto job_made = co_await job_try.wait();
-  const auto pod_made = co_await pod_try.wait();
-  const auto tell = [&out](std::string_view what, const Error& e, bool denied) {
-    if (denied) {
-      out.denials.push_back(fmt::format("{} would be refused: {}", what, e.message));
-    } else {
-      out.server_warnings.push_back(fmt::format("{} could not be tried: {}", what, e.message));
-    }
-  };
-  if (!*job_made) tell("the Job", job_made->error(), final_create_error(job_made->error()));
-  if (!*pod_made) {
-    const Error& e = pod_made->error();
-    // OddJob itself makes no pods, and so may lack the permission to try.
-    tell("the pod", e, e.code != "kube.forbidden" && final_create_error(e));
-  }
-  co_return out;
 }
 
 }  // namespace oddjob::runs

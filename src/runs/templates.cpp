@@ -118,17 +118,15 @@ net::Task<Result<TemplateInfo>> Engine::Impl::get_template(Ptr self, Subject sub
     templates::Resolution invalid{false, "Invalid", templates::summary(parsed.problems)};
     co_return info_of(std::move(parsed), std::move(invalid), subject, std::nullopt);
   }
-  auto reading = read_workload(self, ref);
+  auto reading = self->workload_reads.read(ref);
   const auto workload = co_await std::move(reading);
   if (!workload && workload.error().kind != Errc::not_found) co_return std::unexpected(workload.error());
   if (!workload) {
     templates::Resolution missing{false, "WorkloadNotFound", workload.error().message};
     co_return info_of(std::move(parsed), std::move(missing), subject, std::nullopt);
   }
-  auto resolution = templates::resolve(parsed.value, *workload);
-  static const json::object kNone;
-  const auto* annotations = find_object(*workload, {"metadata", "annotations"});
-  auto policy = policy::parse_policy(annotations != nullptr ? *annotations : kNone, to_string(ref));
+  auto resolution = templates::resolve(parsed.value, **workload);
+  auto policy = policy::parse_policy(annotations_of(**workload), to_string(ref));
   co_return info_of(std::move(parsed), std::move(resolution), subject, std::move(policy));
 }
 

@@ -416,6 +416,26 @@ TEST_F(ApprovalTest, AJobChangedWhileItRunsIsStopped) {
   event(r.id, "run.tampered");
 }
 
+// After it was compared with what was approved, and before the patch.
+TEST_F(ApprovalTest, AJobThatIsTouchedInTheMomentOfItsStartDoesNotStart) {
+  start();
+  const Run r = pending();
+  bool touched = false;
+  cluster.fault = [&](const net::ServerRequest&, const std::string& call) {
+    if (call == "PATCH jobs" && !std::exchange(touched, true)) {
+      json::value job = *cluster.object(job_key(r.id));
+      ensure(job, {"metadata", "annotations", "oddjob.dev/command"}) = "another";
+      cluster.put("jobs", job);
+    }
+    return Fault{};
+  };
+  ASSERT_TRUE(approve("bob", r));
+  const Run done = finished(r.id);
+  EXPECT_EQ(done.result_reason, "JobTampered");
+  EXPECT_NE(done.message.find("oddjob.dev/command"), std::string::npos) << done.message;
+  EXPECT_EQ(cluster.pods_made, 0);
+}
+
 TEST_F(ApprovalTest, ACrashBetweenTheYesAndTheStartStartsItOnce) {
   start();
   const Run r = pending();

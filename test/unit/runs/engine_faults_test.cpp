@@ -194,13 +194,12 @@ TEST_F(EngineTest, ASuspendedJobOfARunThatHasEndedIsRemovedAndOthersAreLeftAlone
   EXPECT_NE(cluster.object("jobs/shop/of-another-server"), nullptr);
 }
 
-TEST_F(EngineTest, AJobThatSomebodyTouchedBeforeItsReleaseIsReadAgain) {
+TEST_F(EngineTest, WhatAControllerNotesOfASuspendedJobDoesNotHoldUpItsStart) {
   start();
-  int patches = 0;
   cluster.fault = [&](const net::ServerRequest&, const std::string& call) {
-    if (call == "PATCH jobs" && patches++ == 0) {
+    if (call == "PATCH jobs") {
       json::value job = *cluster.object(cluster.keys("jobs").front());
-      ensure(job, {"metadata", "labels", "seen-by"}) = "somebody";
+      ensure(job, {"status", "conditions"}) = json::array{{{"type", "Suspended"}, {"status", "True"}}};
       cluster.put("jobs", job);
     }
     return Fault{};
@@ -208,8 +207,44 @@ TEST_F(EngineTest, AJobThatSomebodyTouchedBeforeItsReleaseIsReadAgain) {
   const auto made = submit();
   ASSERT_TRUE(made);
   EXPECT_EQ(finished(made->run.id).state, RunState::succeeded);
-  EXPECT_EQ(patches, 2);
+  EXPECT_EQ(std::ranges::count(cluster.calls, "PATCH jobs"), 1);
+  EXPECT_EQ(std::ranges::count(cluster.calls, "GET deployments"), 2);
   EXPECT_EQ(cluster.pods_made, 1);
+}
+
+TEST_F(EngineTest, AJobThatWasMadeAnewBeforeItsReleaseIsNotStarted) {
+  start();
+  bool once = false;
+  cluster.fault = [&](const net::ServerRequest&, const std::string& call) {
+    if (call == "PATCH jobs" && !std::exchange(once, true)) {
+      const auto key = cluster.keys("jobs").front();
+      json::value job = *cluster.object(key);
+      cluster.remove(key);
+      ensure(job, {"metadata", "uid"}) = "of-the-second";
+      cluster.put("jobs", job);
+    }
+    return Fault{};
+  };
+  const auto made = submit();
+  ASSERT_TRUE(made);
+  const Run r = finished(made->run.id);
+  EXPECT_EQ(r.state, RunState::lost) << r.message;
+  EXPECT_EQ(cluster.pods_made, 0);
+}
+
+// The same answer as for a test that failed, but nothing has changed: it is the cluster's own no.
+TEST_F(EngineTest, AReleaseThatTheClusterCallsInvalidIsRefused) {
+  start();
+  cluster.fault = [&](const net::ServerRequest&, const std::string& call) {
+    if (call != "PATCH jobs") return Fault{};
+    return Fault{Fault::Kind::answer, 422, "Invalid", "Job.batch \"oj-pay\" is invalid: spec.suspend"};
+  };
+  const auto made = submit();
+  ASSERT_TRUE(made);
+  const Run r = finished(made->run.id);
+  EXPECT_EQ(r.state, RunState::denied);
+  EXPECT_NE(r.message.find("spec.suspend"), std::string::npos) << r.message;
+  EXPECT_EQ(cluster.pods_made, 0);
 }
 
 TEST_F(EngineTest, AJobWhoseSpecificationWasChangedIsNeverReleased) {

@@ -42,6 +42,21 @@ void merge(json::value& into, const json::value& patch) {
   }
 }
 
+// Of RFC 6902 "test" and "replace", of members that are there; false: a test failed.
+bool json_patch(json::value& object, const json::array& steps) {
+  for (const auto& step : steps) {
+    json::value* at = &object;
+    for (const auto& key : split(get_string(step, {"path"}).substr(1), '/')) at = &at->at(key);
+    const json::value& value = step.at("value");
+    if (get_string(step, {"op"}) == "test") {
+      if (*at != value) return false;
+    } else {
+      *at = value;
+    }
+  }
+  return true;
+}
+
 // "a=b,c": equality and existence, which is all that is asked for.
 bool selected(const json::value& object, std::string_view selector) {
   if (selector.empty()) return true;
@@ -377,7 +392,10 @@ net::ServerResponse MiniCluster::apply(const net::ServerRequest& q, const Route&
       }
     }
     json::value next = *found;
-    merge(next, patch);
+    if (patch.is_array() && !json_patch(next, patch.get_array())) {
+      return problem(422, "Invalid", "the server rejected our request due to an error in our request");
+    }
+    if (patch.is_object()) merge(next, patch);
     const bool spec_changed =
         canonical_json(*find(next, {"spec"})) != canonical_json(*find(*found, {"spec"}));
     if (spec_changed)
