@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/text.hpp"
+#include "policy/approvals.hpp"
 #include "policy/policy.hpp"
 
 namespace oddjob::policy {
