@@ -109,6 +109,11 @@ net::Task<> Engine::Impl::supervise(Ptr self, RunPtr r) {
       const auto due = std::max(r->progress_since + kProgressStands, r->progress_stored + kProgressPause);
       if (Steady::now() >= due) {
         r->progress_stored = Steady::now();
+        if (!self->shared()) {
+          // Nobody else shows it, and after a restart it is seen again: no reason for a commit of its own.
+          r->run.progress = r->progress;
+          continue;
+        }
         const std::string text = r->progress;
         Change store_it = [text](Run& run) -> std::optional<std::vector<AuditEvent>> {
           if (is_final(run.state) || run.progress == text) return std::nullopt;

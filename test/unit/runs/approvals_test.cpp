@@ -66,9 +66,9 @@ TEST_F(ApprovalTest, ARunWaitsSuspendedAndStartsWithTheYesOfAnother) {
   const Run r = pending();
   EXPECT_TRUE(get_bool(*cluster.object(job_key(r.id)), {"spec", "suspend"}));
   EXPECT_EQ(cluster.pods_made, 0);
-  ASSERT_TRUE(until([&] { return !stored(r.id).progress.empty(); }));
-  EXPECT_NE(stored(r.id).progress.find("team sre or users ann, bob, carl"), std::string::npos)
-      << stored(r.id).progress;
+  const auto progress = [&] { return run(engine->get(caller("ann"), r.id))->progress; };
+  EXPECT_TRUE(until([&] { return progress().find("team sre or users ann, bob, carl") != std::string::npos; }))
+      << progress();
   EXPECT_NE(r.approval.diff.find("+++ " + r.job_name), std::string::npos);
   const auto yes = approve("bob", r);
   ASSERT_TRUE(yes) << yes.error().message;
@@ -474,7 +474,7 @@ TEST_F(ApprovalTest, WithDeferredCreationTheJobComesAfterTheYes) {
   begin();
   start();
   const Run r = pending();
-  ASSERT_TRUE(until([&] { return !stored(r.id).progress.empty(); }));
+  ASSERT_TRUE(until([&] { return !run(engine->get(caller("ann"), r.id))->progress.empty(); }));
   EXPECT_EQ(cluster.jobs_made, 0);
   ASSERT_TRUE(approve("bob", r));
   EXPECT_EQ(finished(r.id).state, RunState::succeeded);
