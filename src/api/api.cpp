@@ -31,11 +31,11 @@ Trace trace_of(const net::Headers& headers) {
 }
 
 // https://www.w3.org/TR/server-timing/: durations in milliseconds.
-std::string server_timing(std::chrono::steady_clock::duration own,
-                          std::chrono::steady_clock::duration cluster) {
+std::string server_timing(std::chrono::steady_clock::duration own, const runs::Waited& waited) {
   using Milliseconds = std::chrono::duration<double, std::milli>;
-  return fmt::format("oddjob;dur={:.1f}, kubernetes;dur={:.1f}", Milliseconds(own).count(),
-                     Milliseconds(cluster).count());
+  return fmt::format("oddjob;dur={:.1f}, database;dur={:.1f}, kubernetes;dur={:.1f}",
+                     Milliseconds(own).count(), Milliseconds(waited.database).count(),
+                     Milliseconds(waited.cluster).count());
 }
 
 // "127.0.0.1" of "127.0.0.1:51234", "[::1]" of "[::1]:80"; "unix" as it is.
@@ -201,10 +201,10 @@ net::Task<> Api::handle(const net::ServerRequest& request, net::ResponseWriter& 
   }
   if (response) {
     x.status = response->status;
-    if (x.waited_for_cluster) {
-      const auto own = std::chrono::steady_clock::now() - begin - *x.waited_for_cluster;
-      services.metrics.submit(own, *x.waited_for_cluster);
-      response->headers.set("Server-Timing", server_timing(own, *x.waited_for_cluster));
+    if (x.waited) {
+      const auto own = std::chrono::steady_clock::now() - begin - x.waited->cluster - x.waited->database;
+      services.metrics.submit(own, *x.waited);
+      response->headers.set("Server-Timing", server_timing(own, *x.waited));
     }
     (void)co_await out.send(std::move(*response));
   }

@@ -47,8 +47,8 @@ struct Exchange {
   bool aggregated = false;  // asked for below /apis: only the API server's front proxy may
   Trace trace{};            // the caller's, or a new one
   int status = 0;           // set by handlers that answer through `out` themselves
-  // Of the time to answer: waiting for the API server. Handlers that know it set it.
-  std::optional<std::chrono::steady_clock::duration> waited_for_cluster{};
+  // Of the time to answer, what was not ours. Handlers that know it set it.
+  std::optional<runs::Waited> waited{};
 };
 
 // A response to send; nullopt where the handler has answered through `out`.

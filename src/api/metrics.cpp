@@ -47,7 +47,9 @@ struct Metrics::Impl {
   prometheus::Family<prometheus::Histogram>& submits =
       prometheus::BuildHistogram()
           .Name("oddjob_submit_duration_seconds")
-          .Help("Time to answer a run that was recorded, by who took it: OddJob itself, the API server.")
+          .Help(
+              "Time to answer a run that was recorded, by who took it: OddJob itself, its database, the API "
+              "server.")
           .Register(registry);
   prometheus::Family<prometheus::Counter>& limited = prometheus::BuildCounter()
                                                          .Name("oddjob_requests_limited_total")
@@ -84,9 +86,10 @@ void Metrics::request(std::string_view route, std::string_view method, int statu
 void Metrics::duration(std::string_view route, std::chrono::steady_clock::duration d) {
   observe(impl_->durations, {{"route", std::string(route)}}, d);
 }
-void Metrics::submit(std::chrono::steady_clock::duration own, std::chrono::steady_clock::duration cluster) {
+void Metrics::submit(std::chrono::steady_clock::duration own, const runs::Waited& waited) {
   observe(impl_->submits, {{"part", "oddjob"}}, own);
-  observe(impl_->submits, {{"part", "kubernetes"}}, cluster);
+  observe(impl_->submits, {{"part", "database"}}, waited.database);
+  observe(impl_->submits, {{"part", "kubernetes"}}, waited.cluster);
 }
 void Metrics::stream_opened() { impl_->streams.Increment(); }
 void Metrics::stream_closed() { impl_->streams.Decrement(); }

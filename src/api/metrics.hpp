@@ -21,8 +21,8 @@ class Metrics {
   // `route` is the pattern, never the path: paths are without number.
   void request(std::string_view route, std::string_view method, int status);
   void duration(std::string_view route, std::chrono::steady_clock::duration d);
-  // A run that was recorded: OddJob's own share of the time to answer, and the API server's.
-  void submit(std::chrono::steady_clock::duration own, std::chrono::steady_clock::duration cluster);
+  // A run that was recorded: OddJob's own share of the time to answer, the database's and the API server's.
+  void submit(std::chrono::steady_clock::duration own, const runs::Waited& waited);
   // A request over a limit: "requests", "runs", "unauthenticated".
   void limited(std::string_view limit);
   void stream_opened();

@@ -103,7 +103,7 @@ net::Task<Answer> create_run(Exchange& x) {
   if (dry == "All") co_return co_await dry_run(x, std::move(request));
 
   OJ_CO_TRY(auto result, co_await x.services.engine.submit(x.caller, std::move(request), std::move(key)));
-  if (!result.replayed) x.waited_for_cluster = result.waited_for_cluster;
+  if (!result.replayed) x.waited = result.waited;
   auto answer = json_response(result.replayed ? 200 : 201, to_json(result.run, false));
   answer.headers.set("Location", "/api/v1/runs/" + result.run.id);
   if (result.replayed) answer.headers.set("Idempotent-Replayed", "true");

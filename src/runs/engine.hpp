@@ -59,11 +59,15 @@ struct Caller {
   std::string traceparent{};  // of what it asks for, to be passed on; may be empty
 };
 
+// What a submit waited for, of its whole time.
+struct Waited {
+  std::chrono::steady_clock::duration cluster{};   // the API server: the workload and what belongs to it
+  std::chrono::steady_clock::duration database{};  // the commit
+};
 struct SubmitResult {
   Run run;
   bool replayed = false;
-  // Of the whole time: waiting for the API server to show the workload and what belongs to it.
-  std::chrono::steady_clock::duration waited_for_cluster{};
+  Waited waited{};
 };
 struct DryRunResult {
   render::Rendered rendered;

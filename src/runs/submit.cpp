@@ -446,7 +446,9 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   auto write = [self, &run, &key, &digest, &event, &placement] {
     return self->store.create_run(run, key, digest, event, placement);
   };
+  const auto handed_over = Steady::now();
   auto created = co_await self->db.offload_together(write);
+  const Waited all_waits{waited + prepared->waited, Steady::now() - handed_over};
   const RecordingEnd recorded(self->recording, run_id);
   if (!created) co_return std::unexpected(full(std::move(created).error(), run.workload, placement));
   if (!key.empty()) self->remember_key(run.requester, key_hash, digest, created->run.id);
@@ -456,7 +458,7 @@ net::Task<Result<SubmitResult>> Engine::Impl::record(Ptr self, Caller caller, Ru
   r->traceparent = caller.traceparent;
   r->job = Observation::Job::absent;  // its name was not known to anybody before
   r->waiting_since = self->wait_now();
-  SubmitResult result{run, false, waited + prepared->waited};
+  SubmitResult result{run, false, all_waits};
   if (self->options.on_record) self->options.on_record();
   r->owner = placement.owner;
   spdlog::info("run {} asked for by {} on {} trace={}", run.id, printable(run.requester, 128),

@@ -39,7 +39,8 @@ net::Task<Result<SubmitResult>> Engine::submit(const Caller& caller, RunRequest 
   e.actor = caller.subject.user;
   const auto digest = json_digest(r.request);
   OJ_CO_TRY(auto created, s.store->create_run(std::move(r), key, digest, std::move(e)));
-  co_return SubmitResult{std::move(created.run), created.replayed, std::chrono::microseconds(200)};
+  co_return SubmitResult{std::move(created.run), created.replayed,
+                         Waited{std::chrono::microseconds(200), std::chrono::microseconds(100)}};
 }
 
 net::Task<Result<DryRunResult>> Engine::dry_run(const Caller& caller, RunRequest request) {
