@@ -136,7 +136,8 @@ class SqlStore final : public Store {
     });
   }
 
-  Result<Run> update_run(Run run, std::vector<AuditEvent> events, std::string_view owner) override {
+  Result<Run> update_run(const Run& run, const std::vector<AuditEvent>& events,
+                         std::string_view owner) override {
     const std::string document = run_document(run);
     // A run that came from a list has no job; the recorded one stays.
     const std::string manifest = run.job.is_null() ? std::string() : run_manifest(run);

@@ -139,7 +139,8 @@ class Store {
   // run.approvals has beyond the stored ones are added; a stored one is never
   // changed ("store.already_approved", kind conflict, for a second one of the
   // same subject). With an owner: only while the run is that replica's.
-  virtual Result<Run> update_run(Run run, std::vector<AuditEvent> events, std::string_view owner = {}) = 0;
+  virtual Result<Run> update_run(const Run& run, const std::vector<AuditEvent>& events,
+                                 std::string_view owner = {}) = 0;
   // Full id, or its last 8 characters if unique ("store.ambiguous" otherwise).
   virtual Result<Run> get_run(std::string_view id) = 0;
   // Without job and report. Error "store.bad_cursor". limit is cut to 1..1000.

@@ -57,7 +57,7 @@ net::Task<Result<Run>> Engine::cancel(const Caller& caller, std::string run_id) 
   if (is_final(run.state)) co_return run;
   run.cancel_requested = true;
   run.cancelled_by = caller.subject.user;
-  co_return impl_->script.store->update_run(std::move(run), {});
+  co_return impl_->script.store->update_run(run, {});
 }
 
 net::Task<Result<Run>> Engine::approve(const Caller& caller, std::string run_id, std::string digest,

@@ -30,7 +30,7 @@ class FailingStore final : public store::Store {
     if (fail_writes) return down();
     return real->create_run(std::move(run), key, digest, std::move(event), std::move(placement));
   }
-  Result<Run> update_run(Run run, std::vector<AuditEvent> events, std::string_view owner) override {
+  Result<Run> update_run(const Run& run, const std::vector<AuditEvent>& events, std::string_view owner) override {
     if (fail_writes) return down();
     std::string types;
     for (const auto& e : events) types += (types.empty() ? "" : " ") + e.type;
@@ -38,7 +38,7 @@ class FailingStore final : public store::Store {
       const std::lock_guard lock(mutex_);
       updates_.push_back(std::move(types));
     }
-    return real->update_run(std::move(run), std::move(events), owner);
+    return real->update_run(run, events, owner);
   }
   Result<Run> get_run(std::string_view id) override { return real->get_run(id); }
   Result<store::RunPage> list_runs(const store::RunFilter& f, std::string_view cursor, int limit) override {
