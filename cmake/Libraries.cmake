@@ -1,7 +1,7 @@
 # The libraries that the rooms name, as variables: the machine's shared ones, or archives that are linked in.
 # Archives are Debian's own where there are any, and otherwise those that script/bootstrap built of Debian's
-# sources (script/lib/libraries.sh). They make a command of `oddjob` start in a third of the time. OpenSSL, and
-# what other programs have in memory anyway, stays shared: its fixes then need no new OddJob.
+# sources (script/lib/libraries.sh). They make a command of `oddjob` start in a third of the time. What other
+# programs have in memory anyway stays shared, and so does OpenSSL in `oddjobd`: its fixes then need no new OddJob.
 set(ODDJOB_LIBRARIES auto CACHE STRING
     "archives: linked in (script/bootstrap builds them); shared: the machine's; auto: archives where they are there")
 set_property(CACHE ODDJOB_LIBRARIES PROPERTY STRINGS auto archives shared)
@@ -90,6 +90,29 @@ find_library(SOCI_CORE_SHARED soci_core REQUIRED)
 find_library(SOCI_SQLITE3_SHARED soci_sqlite3 REQUIRED)
 find_library(SOCI_POSTGRESQL_SHARED soci_postgresql REQUIRED)
 
+# OpenSSL in two forms; a program with the property ODDJOB_OPENSSL_LINKED_IN takes the archives.
+oddjob_archive(SSL_ARCHIVE libssl.a "")
+oddjob_archive(CRYPTO_ARCHIVE libcrypto.a "")
+add_library(oj_lib_ssl INTERFACE)
+add_library(oj_lib_crypto INTERFACE)
+if(SSL_ARCHIVE AND CRYPTO_ARCHIVE)
+  add_library(oj_crypto_archive STATIC IMPORTED GLOBAL)
+  set_target_properties(oj_crypto_archive PROPERTIES IMPORTED_LOCATION ${CRYPTO_ARCHIVE}
+                        INTERFACE_LINK_LIBRARIES "Threads::Threads;${CMAKE_DL_LIBS}")
+  add_library(oj_ssl_archive STATIC IMPORTED GLOBAL)
+  set_target_properties(oj_ssl_archive PROPERTIES IMPORTED_LOCATION ${SSL_ARCHIVE}
+                        INTERFACE_LINK_LIBRARIES oj_crypto_archive)
+  set(linked_in $<BOOL:$<TARGET_PROPERTY:ODDJOB_OPENSSL_LINKED_IN>>)
+  target_link_libraries(oj_lib_ssl INTERFACE $<IF:${linked_in},oj_ssl_archive,OpenSSL::SSL>)
+  target_link_libraries(oj_lib_crypto INTERFACE $<IF:${linked_in},oj_crypto_archive,OpenSSL::Crypto>)
+else()
+  set(ODDJOB_ARCHIVES_FOR_CLI FALSE)
+  target_link_libraries(oj_lib_ssl INTERFACE OpenSSL::SSL)
+  target_link_libraries(oj_lib_crypto INTERFACE OpenSSL::Crypto)
+endif()
+set(OPENSSL_SSL oj_lib_ssl)
+set(OPENSSL_CRYPTO oj_lib_crypto)
+
 oddjob_archive(NGHTTP2 libnghttp2.a "")
 oddjob_library(FMT fmt::fmt libfmt.a fmtlib)
 oddjob_library(SPDLOG spdlog::spdlog libspdlog.a spdlog NEEDS ${FMT} Threads::Threads)
@@ -109,7 +132,7 @@ if(ODDJOB_DEVCLUSTER)
 endif()
 set(CURL CURL::libcurl)
 if(NGHTTP2)
-  oddjob_library(CURL CURL::libcurl libcurl.a curl NEEDS ${NGHTTP2} OpenSSL::SSL OpenSSL::Crypto Threads::Threads)
+  oddjob_library(CURL CURL::libcurl libcurl.a curl NEEDS ${NGHTTP2} ${OPENSSL_SSL} ${OPENSSL_CRYPTO} Threads::Threads)
 endif()
 
 # oddjob_runtime(<program> <archives are there>): the C++ runtime is linked in as well where no shared library

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 
 #include "cli/command.hpp"
 #include "core/text.hpp"
@@ -65,6 +66,41 @@ Error usage_error(const CLI::App& app, const std::vector<std::string>& arguments
   return out;
 }
 
+struct Named {
+  std::string_view name;
+  void (*add)(CLI::App&, Invocation&);
+};
+constexpr std::array kCommands = {
+    Named{"run", add_run},
+    Named{"logs", add_logs},
+    Named{"ls", add_ls},
+    Named{"show", add_show},
+    Named{"cancel", add_cancel},
+    Named{"pending", add_pending},
+    Named{"approve", add_approve},
+    Named{"deny", add_deny},
+    Named{"workloads", add_workloads},
+    Named{"templates", add_templates},
+    Named{"template", add_template},
+    Named{"image", add_image},
+    Named{"render", add_render},
+    Named{"audit", add_audit},
+    Named{"login", add_login},
+    Named{"logout", add_logout},
+    Named{"whoami", add_whoami},
+    Named{"context", add_context},
+    Named{"completion", add_completion},
+    Named{"version", add_version},
+};
+
+// Where the first word names a command, it alone is set up: it is done before the others would be.
+void add_commands(CLI::App& app, Invocation& invocation, const std::vector<std::string>& arguments) {
+  const auto named = std::ranges::find_if(
+      kCommands, [&](const Named& c) { return !arguments.empty() && c.name == arguments.front(); });
+  if (named != kCommands.end()) return named->add(app, invocation);
+  for (const auto& c : kCommands) c.add(app, invocation);
+}
+
 }  // namespace
 
 int program(std::string_view name, std::vector<std::string> arguments) {
@@ -104,10 +140,7 @@ int program(std::string_view name, std::vector<std::string> arguments) {
       ->check(CLI::IsMember({"json", "jsonl", "yaml", "name", "wide"}));
   app.add_flag("-q,--quiet", invocation.quiet, "No status and no summary on standard error");
   app.footer("`oddjob COMMAND --help` says more. To try OddJob without a cluster: `oddjobd dev`.");
-  for (const auto add : {add_run, add_logs, add_ls, add_show, add_cancel, add_pending, add_approve, add_deny,
-                         add_workloads, add_templates, add_template, add_image, add_render, add_audit,
-                         add_login, add_logout, add_whoami, add_context, add_completion, add_version})
-    add(app, invocation);
+  add_commands(app, invocation, arguments);
 
   if (arguments.empty() && !invocation.has_separator) {
     write_out(app.help());
@@ -123,7 +156,7 @@ int program(std::string_view name, std::vector<std::string> arguments) {
     print_error(usage_error(app, given, e));
     return kOwnFailure;
   }
-  if (invocation.output == "jsonl" && !app.got_subcommand("audit")) {
+  if (invocation.output == "jsonl" && app.get_subcommands().front()->get_name() != "audit") {
     print_error(
         Error{Errc::invalid_argument, "cli.usage", "-o jsonl is for `oddjob audit list`", "use -o json", 0});
     return kOwnFailure;
