@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::size_t kMaxSecretFile = 1U << 20U;
 constexpr Duration kLongestWait = std::chrono::seconds(60);  // for a limit's end, in all
+// Longer than the server waits for the cluster, 30 s a call, so that it is heard what it waited for.
+constexpr Duration kAnswer = std::chrono::seconds(75);
 constexpr std::size_t kMaxProblem = 64U << 10U;
 
 Errc kind_of_status(int status) {
@@ -209,6 +211,7 @@ net::Task<Result<net::HttpResponse>> ApiClient::fetch(std::string method, std::s
   OJ_CO_CHECK(co_await renew());
   auto r = request(std::move(method), std::move(path), std::move(headers));
   r.body = std::move(body);
+  r.timeout = kAnswer;
   const auto asked = std::make_pair(r.method, r.url);
   auto left = kLongestWait;
   for (;;) {

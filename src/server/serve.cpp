@@ -436,11 +436,13 @@ net::Task<> Server::stop() {
   co_await impl_->http->shutdown(impl_->config.shutdown_grace);
   if (impl_->front_proxy) co_await impl_->front_proxy->stop();
   if (impl_->images) co_await impl_->images->stop();
-  co_await impl_->engine->stop();
+  // Those who tell of the audit end first: the engine gives back this server's leases, theirs among them, and another
+  // server would tell again what these are telling, and have not noted yet.
   co_await impl_->hooks->stop();
   co_await impl_->copies->stop();
   co_await impl_->retention->stop();
-  // The engine gave back its leases with its runs; what was taken since then goes too.
+  co_await impl_->engine->stop();
+  // What was taken under the name that the engine had at first goes too.
   if (!impl_->replica.empty()) {
     auto leave = [impl = impl_.get()] { return impl->store->leave(impl->replica); };
     (void)co_await impl_->db.offload(leave);

@@ -21,6 +21,7 @@ it sees each request and can wait for the one that a test means:
 import contextlib
 import pathlib
 import re
+import select
 import socket
 import ssl
 import threading
@@ -141,9 +142,7 @@ class ApiProxy:
                                                  server_hostname=self._to.hostname)
         except OSError:
             return _close(raw)
-        for end in (client, upstream):
-            end.settimeout(None)
-        pair = (client, upstream)
+        pair = client, upstream = _End(client), _End(upstream)
         with self._lock:
             self._pairs.add(pair)
         pending = []
@@ -196,6 +195,39 @@ class ApiProxy:
         if trap.when == "halved":
             client.sendall(data[:len(data) // 2])
         return _spring(trap) and trap.when != "late"
+
+
+class _End:
+    """One end of a connection, which one thread reads while another writes: OpenSSL's objects are not for two
+    threads at once, so they take turns, and wait for the network outside of their turn."""
+
+    def __init__(self, connection):
+        connection.setblocking(False)
+        self._connection, self._turn = connection, threading.Lock()
+
+    def _when_it_can(self, act):
+        while True:
+            with self._turn:
+                try:
+                    return act()
+                except ssl.SSLWantReadError:
+                    wanted = [self._connection], [], []
+                except ssl.SSLWantWriteError:
+                    wanted = [], [self._connection], []
+            select.select(*wanted, 5)
+
+    def recv(self, size):
+        return self._when_it_can(lambda: self._connection.recv(size))
+
+    def sendall(self, data):
+        while data:
+            data = data[self._when_it_can(lambda: self._connection.send(data)):]
+
+    def shutdown(self, how):
+        self._connection.shutdown(how)
+
+    def close(self):
+        self._connection.close()
 
 
 def _spring(trap):

@@ -121,6 +121,13 @@ def from_an_end(world):
     return done.err
 
 
+def from_an_end_in_time(world):
+    """The same, as soon as what runs before this one have read of the namespace is too old: after two seconds."""
+    done = eventually(lambda: (ended := world.run("deploy/w", "--", "true")).code != 0 and ended, "a run reads it anew", 30)
+    assert done.code == 125, done
+    return done.err
+
+
 def from_a_cancellation(world):
     """The progress of a run that cannot be cancelled; given back, it ends."""
     run = world.start("deploy/w", ["sleep", "1000"])
@@ -237,8 +244,8 @@ WHERE = {
     ("batch", "jobs", "delete"): from_a_cancellation,
     ("", "pods/log", "get"): from_a_log_that_cannot_be_read,
     ("", "events", "list"): from_a_run_that_waits,
-    ("", "services", "list"): from_an_end,
-    ("policy", "poddisruptionbudgets", "list"): from_an_end,
+    ("", "services", "list"): from_an_end_in_time,
+    ("policy", "poddisruptionbudgets", "list"): from_an_end_in_time,
     ("", "persistentvolumeclaims", "list"): from_a_dry_run,
     ("oddjob.dev", "jobtemplates", "get"): from_a_template,
     ("oddjob.dev", "jobtemplates", "list"): from_the_log_of_a_new_server,
