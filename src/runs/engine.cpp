@@ -41,8 +41,6 @@ std::optional<json::value> keep_opted_in(json::value object) {
 
 }  // namespace
 
-std::string workload_key(const WorkloadRef& w) { return w.name_space + "/" + to_string(w); }
-
 Engine::Impl::Impl(net::Loop& l, kube::Client& c, store::Store& s, net::BlockingPool& d, EngineOptions o)
     : loop(l),
       client(c),

@@ -252,7 +252,6 @@ struct Engine::Impl : std::enable_shared_from_this<Engine::Impl> {
 
 inline constexpr std::string_view kSelf = "oddjob";  // the actor of what nobody asked for
 
-std::string workload_key(const WorkloadRef& w);  // "namespace/deploy/x"
 AuditEvent audit_event(std::string type, std::string actor, const Run& run, json::object detail);
 // The Job's uid goes into the record, once; nullopt: it is there, or the run has ended.
 std::optional<AuditEvent> record_uid(Run& run, std::string_view uid);

@@ -15,6 +15,8 @@ constexpr auto kPatience = std::chrono::seconds(1);
 
 }  // namespace
 
+std::string workload_key(const WorkloadRef& w) { return w.name_space + "/" + to_string(w); }
+
 net::Task<Result<json::value>> read_workload(kube::Client& client, WorkloadRef ref) {
   auto getting = client.get(kube::workload_resource(kind_name(ref.kind)), ref.name_space, ref.name);
   auto workload = co_await std::move(getting);
@@ -37,7 +39,7 @@ struct WorkloadReads::State {
 
   // The read that others wait for; `after` an earlier one.
   static net::Task<Result<json::value>> read(Ptr self, WorkloadRef ref, std::optional<Reading> after) {
-    const std::string key = key_of(ref);
+    const std::string key = workload_key(ref);
     if (after) {
       co_await after->done_within(kPatience);
       after.reset();
@@ -56,7 +58,6 @@ struct WorkloadReads::State {
   static std::unexpected<Error> stopping() {
     return fail(Errc::unavailable, "runs.stopping", "the server is stopping");
   }
-  static std::string key_of(const WorkloadRef& ref) { return ref.name_space + "/" + to_string(ref); }
 
   kube::Client* client;
   net::Loop* loop;
@@ -75,11 +76,11 @@ net::Task<Result<WorkloadReads::Seen>> WorkloadReads::read(const WorkloadRef& re
     const auto start = [&](std::optional<State::Reading> after) {
       return State::Reading::start(*self->loop, "runs.workload", State::read(self, of, std::move(after)));
     };
-    const auto line = self->lines.find(State::key_of(of));
+    const auto line = self->lines.find(workload_key(of));
     std::optional<State::Reading> mine;
     if (line == self->lines.end()) {
       mine = start(std::nullopt);
-      self->lines.emplace(State::key_of(of), State::Line{*mine, std::nullopt});
+      self->lines.emplace(workload_key(of), State::Line{*mine, std::nullopt});
     } else {
       if (!line->second.next) line->second.next = start(line->second.begun);
       mine = line->second.next;

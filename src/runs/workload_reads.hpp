@@ -14,6 +14,8 @@
 
 namespace oddjob::runs {
 
+std::string workload_key(const WorkloadRef& w);  // "namespace/deploy/x"
+
 // One read of its own. Errors: "workload.not_found" (with a hint); what kube::Client::get says, with the
 // workload's name.
 net::Task<Result<json::value>> read_workload(kube::Client& client, WorkloadRef ref);

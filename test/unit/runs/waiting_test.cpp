@@ -138,8 +138,7 @@ TEST(WhyWaiting, EventsAreAskedForWhereTheyMayChangeTheAnswer) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     SCOPED_TRACE(i);
     const bool released_or_gone = all[i].job == Observation::Job::absent || !suspended(all[i].job_object);
-    EXPECT_EQ(events_may_tell(all[i]),
-              released_or_gone && why_waiting(warned(all[i])) != why_waiting(all[i]));
+    EXPECT_EQ(events_may_tell(all[i]), released_or_gone && why_waiting(warned(all[i])) != why_waiting(all[i]));
     asked += events_may_tell(all[i]) ? 1 : 0;
   }
   EXPECT_EQ(asked, 3);
